@@ -1,0 +1,283 @@
+"""Roles: who does which kind of work, and with what prompt, model and tools.
+
+A role is a Claude Code subagent file plus a policy that Claude Code does not know. Two loads, because they have two
+prices: `load_roles` knows names, kinds and policy without opening a single role file or importing a parser, so the
+server can answer its first call from it; `Roles.read` parses one file, when its prompt or its model is wanted.
+
+Files, first found wins: `<project>/.trichrome/agents/NAME.md`, the ones shipped with the package, and, for a role
+that the configuration names, `<project>/.claude/agents/NAME.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from trichrome.errors import InvalidError
+
+COLORS: Final = ("red", "blue", "green", "yellow", "purple", "orange", "pink", "cyan")
+"""The colours that Claude Code shows for a subagent; any other is silently dropped there."""
+
+MODELS: Final = ("haiku", "sonnet", "opus", "fable", "inherit")
+"""Model aliases of Claude Code; a full id starts with `claude-`."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_TOOL_SEPARATOR = re.compile(r",(?![^()]*\))")
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the server and the supervisor decide by.
+
+    Attributes:
+        kinds: kinds of task that go to this role when a task names no role.
+        share: usual part of a run's tasks, 0 to 1.
+        may_write: whether a worker of this role gets a worktree that it may change.
+        concurrency: most workers at a time; None is no limit of its own.
+    """
+
+    kinds: tuple[str, ...] = ()
+    share: float = 0.0
+    may_write: bool = False
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role as its file and its policy describe it.
+
+    Attributes:
+        tools: Claude Code's names of the tools it may use; None leaves it all tools.
+        model: an alias or a full model id; `inherit` when the file names none.
+        color: how Claude Code shows it; None when the file names none.
+    """
+
+    name: str
+    description: str
+    prompt: str
+    model: str
+    color: str | None
+    tools: tuple[str, ...] | None
+    kinds: tuple[str, ...]
+    share: float
+    may_write: bool
+    concurrency: int | None
+
+
+SHIPPED: Final[Mapping[str, Policy]] = {
+    "blue": Policy(kinds=("search", "analyze"), share=0.60),
+    "green": Policy(kinds=("implement", "fix", "refactor", "test", "document"), share=0.35, may_write=True),
+    "red": Policy(kinds=("review",), share=0.05),
+}
+"""The policies of the roles that come with the package, before configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The roles of one project: their policies at hand, their files by path."""
+
+    policies: Mapping[str, Policy]
+    files: Mapping[str, Path]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every role, the shipped ones first."""
+        return tuple(self.policies)
+
+    def role_for_kind(self, kind: str) -> str | None:
+        """The role that takes a kind of task by default; None means that such a task must name its role."""
+        return next((name for name, policy in self.policies.items() if kind in policy.kinds), None)
+
+    def read(self, name: str) -> Role:
+        """Read one role whole.
+
+        Raises:
+            InvalidError: `unknown_role`, or a role file that cannot be used, with the field at fault.
+        """
+        if name not in self.files:
+            raise InvalidError(
+                f"There is no role {name!r}. Roles: {', '.join(self.names)}. A new role is a file"
+                f" .trichrome/agents/{name}.md with front matter.",
+                code="unknown_role",
+                field="role",
+            )
+        path = self.files[name]
+        front, prompt = _front_matter(path)
+        if front.get("name") != name:
+            raise _unusable(path, "name", f"must be {name!r}, like the file")
+        policy = self.policies[name]
+        return Role(
+            name=name,
+            description=_text(path, front, "description"),
+            prompt=prompt,
+            model=_model(path, front),
+            color=_color(path, front),
+            tools=_tools(path, front),
+            kinds=policy.kinds,
+            share=policy.share,
+            may_write=policy.may_write,
+            concurrency=policy.concurrency,
+        )
+
+
+def load_roles(project: Path | None = None, settings: Mapping[str, Any] | None = None) -> Roles:
+    """Learn which roles there are and what each takes, without reading a role file.
+
+    A kind that the configuration gives to a role is taken from the shipped role that had it.
+
+    Args:
+        project: the project folder; None knows the shipped roles alone.
+        settings: the `[roles.<name>]` tables of the configuration, by name.
+
+    Raises:
+        InvalidError: a setting that cannot be used, or one for a role that has no file.
+    """
+    settings = settings or {}
+    files = _role_files(project, settings)
+    configured = {name: _configured(name, table) for name, table in settings.items()}
+    _refuse_shared_kinds(configured)
+    given = {kind for changes in configured.values() for kind in changes.get("kinds", ())}
+
+    policies: dict[str, Policy] = {}
+    for name in files:
+        policy = SHIPPED.get(name, Policy())
+        kept = tuple(kind for kind in policy.kinds if kind not in given)
+        policies[name] = replace(policy, **{"kinds": kept, **configured.get(name, {})})
+    return Roles(policies=policies, files=files)
+
+
+def _role_files(project: Path | None, settings: Mapping[str, Any]) -> dict[str, Path]:
+    """Where each role's file is. A file whose name cannot be a role's name, such as a README, is none."""
+    agents = _shipped_agents()
+    files = {name: agents / f"{name}.md" for name in SHIPPED}
+    if project is not None:
+        for name in settings:
+            theirs = project / ".claude" / "agents" / f"{name}.md"
+            if name not in files and _NAME.fullmatch(name) and theirs.is_file():
+                files[name] = theirs
+        own = sorted((project / ".trichrome" / "agents").glob("*.md"))
+        files |= {path.stem: path for path in own if _NAME.fullmatch(path.stem)}
+    for name in settings:
+        if name not in files:
+            raise InvalidError(
+                f"[roles.{name}] configures a role that has no file. Write .trichrome/agents/{name}.md, or remove it.",
+                code="unknown_role",
+                field=f"roles.{name}",
+            )
+    return files
+
+
+def _shipped_agents() -> Path:
+    """The folder of shipped role files: in the package when installed, at the root of a checkout."""
+    installed = _PACKAGE / "agents"
+    return installed if installed.is_dir() else _PACKAGE.parents[1] / "agents"
+
+
+def _configured(name: str, table: Any) -> dict[str, Any]:
+    """One `[roles.<name>]` table as changes to a policy."""
+    if not isinstance(table, Mapping):
+        raise InvalidError(f"[roles.{name}] must be a table.", field=f"roles.{name}")
+    return {key: _setting(f"roles.{name}.{key}", key, value) for key, value in table.items()}
+
+
+def _setting(field: str, key: str, value: Any) -> Any:
+    match key, value:
+        case "kinds", [*kinds] if all(isinstance(kind, str) and _KIND.fullmatch(kind) for kind in kinds):
+            return tuple(kinds)
+        case "kinds", _:
+            expected = 'a list of lower-case words, such as ["search", "analyze"]'
+        case "share", int() | float() if not isinstance(value, bool) and 0 <= value <= 1:
+            return float(value)
+        case "share", _:
+            expected = "a number from 0 to 1"
+        case "may_write", bool():
+            return value
+        case "may_write", _:
+            expected = "true or false"
+        case "concurrency", int() if not isinstance(value, bool) and value >= 1:
+            return value
+        case "concurrency", _:
+            expected = "a whole number from 1"
+        case _:
+            raise InvalidError(
+                f"{field} is not a setting of a role. Settings: kinds, share, may_write, concurrency.", field=field
+            )
+    raise InvalidError(f"{field} must be {expected}.", field=field)
+
+
+def _refuse_shared_kinds(configured: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each kind has one default role, so that a task without a role always goes to the same place."""
+    owners: dict[str, str] = {}
+    for name, changes in configured.items():
+        for kind in changes.get("kinds", ()):
+            if (owner := owners.setdefault(kind, name)) != name:
+                raise InvalidError(
+                    f"Kind {kind!r} is given to both {owner} and {name}. Remove it from one of them.",
+                    field=f"roles.{name}.kinds",
+                )
+
+
+def _front_matter(path: Path) -> tuple[dict[str, Any], str]:
+    """The YAML head of a role file, and the prompt below it."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, "file", "cannot be read as UTF-8 text") from error
+    opening, _, rest = text.partition("\n")
+    head, closing, prompt = rest.partition("\n---\n")
+    if opening.rstrip() != "---" or not closing:
+        raise _unusable(path, "file", "must begin with front matter between two lines of `---`")
+    try:
+        front = yaml.safe_load(head)
+    except yaml.YAMLError as error:
+        raise _unusable(path, "file", "has front matter that is not YAML; quote values that contain `: `") from error
+    if not isinstance(front, dict):
+        raise _unusable(path, "file", "must have `key: value` lines as front matter")
+    if not prompt.strip():
+        raise _unusable(path, "file", "must have a prompt below its front matter")
+    return front, prompt.strip() + "\n"
+
+
+def _text(path: Path, front: Mapping[str, Any], key: str) -> str:
+    value = front.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise _unusable(path, key, "must be a line of text")
+    return value.strip()
+
+
+def _model(path: Path, front: Mapping[str, Any]) -> str:
+    model = front.get("model", "inherit")
+    if isinstance(model, str) and (model in MODELS or model.startswith("claude-")):
+        return model
+    raise _unusable(path, "model", f"must be one of {', '.join(MODELS)}, or a full model id")
+
+
+def _color(path: Path, front: Mapping[str, Any]) -> str | None:
+    color = front.get("color")
+    if color is None or color in COLORS:
+        return color
+    raise _unusable(path, "color", f"must be one of {', '.join(COLORS)}")
+
+
+def _tools(path: Path, front: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The allowed tools; Claude Code takes a list, or one line with commas."""
+    tools = front.get("tools")
+    if tools is None:
+        return None
+    if isinstance(tools, str):
+        tools = _TOOL_SEPARATOR.split(tools)
+    if not isinstance(tools, list) or not all(isinstance(tool, str) for tool in tools):
+        raise _unusable(path, "tools", "must be a list of tool names, or one line with commas")
+    return tuple(tool.strip() for tool in tools if tool.strip())
+
+
+def _unusable(path: Path, field: str, what: str) -> InvalidError:
+    subject = "it" if field == "file" else f"`{field}`"
+    return InvalidError(f"The role file {path.parent.name}/{path.name} cannot be used: {subject} {what}.", field=field)

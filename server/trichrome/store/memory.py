@@ -1,0 +1,337 @@
+"""The reference store: the same port over plain dictionaries, for tests and simulations.
+
+It answers each question in the most obvious way, so that the indexed answers of the other adapters have something to
+be held against. One process, one lock; nothing outlives it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from trichrome.clock import Clock
+from trichrome.domain import reservations
+from trichrome.domain.events import Event
+from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
+from trichrome.domain.messages import Message
+from trichrome.domain.notes import Note
+from trichrome.domain.reservations import Hold
+from trichrome.domain.tasks import Attempt, State, Task
+from trichrome.store import codec
+from trichrome.store.port import LiveAttempt, Principal, Recorded, Reported, TaskFilter, TaskLine, Worker
+from trichrome.store.projector import project
+from trichrome.store.views import FoldedTables, Views, compare, fold
+
+
+@dataclass(slots=True)
+class _Soft:
+    principals: dict[str, Principal] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    dues: dict[TaskId, float] = field(default_factory=dict)
+    leases: dict[TaskId, tuple[int, float, float | None]] = field(default_factory=dict)
+    offers: set[tuple[MessageId, str]] = field(default_factory=set)
+
+
+def _copied(value: Any) -> Any:
+    return type(value)(**{each.name: getattr(value, each.name).copy() for each in fields(value)})
+
+
+class _Transaction(FoldedTables):
+    """Reading, writing and the projector's tables, over one state."""
+
+    def __init__(self, store: MemoryStore, actor: str, causation: str) -> None:
+        super().__init__(store.views)
+        self._store = store
+        self._soft = store.soft
+        self._actor = actor
+        self._causation = causation
+
+    # --- views, reading -----------------------------------------------------------------------------------------------
+
+    def position(self) -> int:
+        return len(self._store.log)
+
+    def newest_run(self, lead: str) -> RunId | None:
+        mine = [run.id for run in self._views.runs.values() if run.lead == lead]
+        return max(mine, key=number, default=None)
+
+    def task_by_key(self, key: str) -> tuple[TaskId, str] | None:
+        return self._views.keys.get(key)
+
+    def dependents(self, task: TaskId) -> list[TaskId]:
+        return sorted((waiting for waiting, on in self._views.edges if on == task), key=number)
+
+    def attempts(self, task: TaskId) -> list[Attempt]:
+        return [attempt for handle, attempt in sorted(self._views.attempts.items()) if handle.task == task]
+
+    def reports(self, task: TaskId) -> list[Reported]:
+        return [each for each in self._views.reports if each.attempt.task == task]
+
+    def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
+        lines = []
+        for task in sorted(self._views.tasks.values(), key=lambda each: number(each.id)):
+            ended = self._views.ended.get(task.id)
+            if (
+                (chosen.run is None or task.run == chosen.run)
+                and (chosen.tasks is None or task.id in chosen.tasks)
+                and (chosen.state is None or task.state == chosen.state)
+                and (chosen.role is None or task.role == chosen.role)
+                and (chosen.after is None or number(task.id) > number(chosen.after))
+                and (chosen.ended_after is None or (ended is not None and ended > chosen.ended_after))
+            ):
+                lines.append(TaskLine(task, self._summary(task), ended))
+        return lines[: chosen.limit]
+
+    def _summary(self, task: Task) -> str | None:
+        for each in reversed(self.reports(task.id)):
+            if not each.superseded:
+                return each.report.summary
+        return None
+
+    def count_tasks(self, run: RunId | None = None) -> dict[State, int]:
+        counts: dict[State, int] = {}
+        for task in self._views.tasks.values():
+            if run is None or task.run == run:
+                counts[task.state] = counts.get(task.state, 0) + 1
+        return counts
+
+    def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
+        chosen = [
+            task
+            for task in self._views.tasks.values()
+            if task.role in roles and task.author != worker and self.is_claimable(task.id)
+        ]
+        best = min(chosen, key=lambda task: (task.priority, number(task.id)), default=None)
+        return best.id if best is not None else None
+
+    def is_claimable(self, task: TaskId) -> bool:
+        state = self._views.tasks[task]
+        return (
+            state.state == "ready"
+            and task not in self._soft.dues
+            and not self._views.runs[state.run].paused
+            and self.holder(reservations.holds(state.files), besides=task) is None
+        )
+
+    def live_attempt_of(self, worker: str) -> AttemptId | None:
+        for task in self._views.tasks.values():
+            if task.attempt is not None and task.attempt.state == "running" and task.attempt.worker == worker:
+                return AttemptId(task.id, task.attempt.number)
+        return None
+
+    def live_attempts(self) -> list[LiveAttempt]:
+        now = self._store.clock.now().monotonic
+        found = []
+        for task in sorted(self._views.tasks.values(), key=lambda each: number(each.id)):
+            last = task.attempt
+            if last is None or last.state != "running":
+                continue
+            _, deadline, ceiling = self._soft.leases.get(task.id, (last.number, now, None))
+            found.append(
+                LiveAttempt(
+                    AttemptId(task.id, last.number),
+                    last.worker,
+                    self._soft.principals.get(last.principal),
+                    lapsed=deadline <= now,
+                    over_ceiling=ceiling is not None and ceiling <= now,
+                )
+            )
+        return found
+
+    def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
+        asked = list(wanted)
+        for task in self._views.tasks.values():
+            last = task.attempt
+            if task.id == besides or last is None or last.state != "running":
+                continue
+            if any(held.conflicts_with(each) for held in last.holds for each in asked):
+                return task.id, last.worker
+        return None
+
+    def note(self, name: str) -> Note | None:
+        return self._views.notes.get(name)
+
+    def notes(self) -> list[Note]:
+        return [self._views.notes[name] for name in sorted(self._views.notes)]
+
+    def undelivered(self, worker: str) -> list[tuple[Message, bool]]:
+        mine = [each for each in self._views.messages.values() if worker in each.undelivered]
+        return [(each, (each.id, worker) in self._soft.offers) for each in sorted(mine, key=lambda m: number(m.id))]
+
+    def events(self, *, after: int = 0, limit: int = 1000, stream: str | None = None) -> list[Recorded]:
+        chosen = (each for each in self._store.log[after:] if stream is None or each.stream == stream)
+        return [each for each, _ in zip(chosen, range(limit), strict=False)]
+
+    # --- appending ----------------------------------------------------------------------------------------------------
+
+    def append(self, stream: str, events: Sequence[Event]) -> int:
+        for event in events:
+            recorded = self._store.record(stream, event, self._actor, self._causation)
+            project(self, recorded)
+        return self.position()
+
+    def new_task(self) -> TaskId:
+        return TaskId(f"t{len(self._views.tasks) + 1}")
+
+    def new_run(self) -> RunId:
+        return RunId(f"r{len(self._views.runs) + 1}")
+
+    def new_message(self) -> MessageId:
+        return MessageId(f"m{len(self._views.messages) + 1}")
+
+    # --- soft state ---------------------------------------------------------------------------------------------------
+
+    def new_worker(self, prefix: str) -> str:
+        self._soft.names[prefix] = self._soft.names.get(prefix, 0) + 1
+        return f"{prefix}-{self._soft.names[prefix]}"
+
+    def bring_forward_due(self) -> None:
+        now = self._store.clock.now().monotonic
+        for task in [task for task, due in self._soft.dues.items() if due <= now]:
+            del self._soft.dues[task]
+
+    def delay(self, task: TaskId, seconds: float) -> None:
+        if seconds > 0:
+            self._soft.dues[task] = self._store.clock.now().monotonic + seconds
+        else:
+            self._soft.dues.pop(task, None)
+
+    def end_lease(self, task: TaskId) -> None:
+        self._soft.leases.pop(task, None)
+
+    def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
+        now = self._store.clock.now().monotonic
+        known = self._soft.leases.get(attempt.task)
+        kept = known[2] if known is not None and known[0] == attempt.number else None
+        ceiling = kept if ceiling_seconds is None else now + ceiling_seconds
+        self._soft.leases[attempt.task] = (attempt.number, now + lease_seconds, ceiling)
+
+    def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
+        for task in self._views.tasks.values():
+            last = task.attempt
+            if last is not None and last.state == "running" and last.principal == principal:
+                self.start_lease(AttemptId(task.id, last.number), lease_seconds=lease_seconds, ceiling_seconds=None)
+
+    def principal(self, principal: str) -> Principal | None:
+        return self._soft.principals.get(principal)
+
+    def principals(self) -> list[Principal]:
+        return [each for each in self._soft.principals.values() if each.connected]
+
+    def put_principal(self, principal: Principal) -> None:
+        self._soft.principals[principal.id] = principal
+
+    def worker(self, name: str) -> Worker | None:
+        return self._soft.workers.get(name)
+
+    def workers(self) -> list[Worker]:
+        connected = {each.id for each in self.principals()}
+        holding = {each.worker for each in self.live_attempts()}
+        return [each for each in self._soft.workers.values() if each.principal in connected or each.name in holding]
+
+    def worker_of(self, principal: str, agent: str | None) -> Worker | None:
+        for each in self._soft.workers.values():
+            if each.principal == principal and each.agent == agent:
+                return each
+        return None
+
+    def put_worker(self, worker: Worker) -> None:
+        self._soft.workers[worker.name] = worker
+
+    def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
+        self._soft.offers.update((message, worker) for message in messages)
+
+    def next_moment(self) -> float | None:
+        now = self._store.clock.now().monotonic
+        ceilings = [ceiling for _, _, ceiling in self._soft.leases.values() if ceiling is not None]
+        moments = [*self._soft.dues.values(), *ceilings]
+        return max(0.0, min(moments) - now) if moments else None
+
+
+class _MemoryWatch:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def mark(self) -> object:
+        return len(self._store.log)
+
+    def sleep(self, mark: object, *, at_most_seconds: float) -> None:
+        with self._store.changed:
+            self._store.changed.wait_for(lambda: len(self._store.log) != mark, timeout=at_most_seconds)
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryStore:
+    """The port over dictionaries."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.log: list[Recorded] = []
+        self.views = Views()
+        self.soft = _Soft()
+        self.changed = threading.Condition()
+        self._heads: dict[str, tuple[int, bytes]] = {}
+
+    def record(self, stream: str, event: Event, actor: str, causation: str) -> Recorded:
+        """Put one event at the log's end, through the codec as a file would."""
+        version, previous = self._heads.get(stream, (0, codec.NO_DIGEST))
+        kind, schema, payload = codec.encode(event)
+        wall = self.clock.now().wall
+        digest = codec.digest(
+            previous,
+            stream=stream,
+            version=version + 1,
+            schema=schema,
+            kind=kind,
+            payload=payload,
+            recorded_at=wall,
+            actor=actor,
+            causation=causation,
+        )
+        decoded = codec.decode(kind, schema, payload)
+        recorded = Recorded(len(self.log) + 1, stream, version + 1, decoded, wall, actor, causation, schema, digest)
+        self.log.append(recorded)
+        self._heads[stream] = (version + 1, digest)
+        return recorded
+
+    @contextmanager
+    def reading(self) -> Iterator[_Transaction]:
+        """One consistent look."""
+        with self.changed:
+            yield _Transaction(self, "", "")
+
+    @contextmanager
+    def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
+        """All of it on return, nothing of it on an exception."""
+        with self.changed:
+            views, soft, heads, length = _copied(self.views), _copied(self.soft), self._heads.copy(), len(self.log)
+            try:
+                yield _Transaction(self, actor, causation)
+            except BaseException:
+                self.views, self.soft, self._heads = views, soft, heads
+                del self.log[length:]
+                raise
+            self.changed.notify_all()
+
+    def watch(self) -> _MemoryWatch:
+        """Begin to watch for changes."""
+        return _MemoryWatch(self)
+
+    def rebuild(self) -> None:
+        """Make the views anew from the log."""
+        with self.changed:
+            self.views = fold(self.log)
+
+    def differences(self) -> list[str]:
+        """Where views and log disagree."""
+        with self.changed:
+            return compare(self.views, fold(self.log))
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,345 @@
+"""What a store of the log must do, as the verbs that the coordinator speaks.
+
+Guarantees of every adapter: a transaction that returned is kept, one that raised left nothing; transactions that
+write run one after another; views equal the fold of the log at every position; what is soft (deadlines, principals,
+workers, offers) is never compared and can be made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from trichrome.domain.events import Event, Outcome, Report
+from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
+from trichrome.domain.messages import Message
+from trichrome.domain.notes import Note
+from trichrome.domain.reservations import Hold
+from trichrome.domain.runs import Run
+from trichrome.domain.tasks import Attempt, Brief, State, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as it stands in the log.
+
+    Attributes:
+        position: its place in the whole log; strictly rising.
+        version: its place in its stream, from 1, without gaps.
+        recorded_at: seconds since 1970, for people.
+        actor: the worker (or `operator`) whose call caused it.
+        causation: the call that caused it.
+    """
+
+    position: int
+    stream: str
+    version: int
+    event: Event
+    recorded_at: float
+    actor: str
+    causation: str
+    schema: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report as it was kept: the one that ended its attempt, or one that came too late (`superseded`)."""
+
+    attempt: AttemptId
+    worker: str
+    outcome: Outcome
+    report: Report
+    digest: str
+    superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who the server authenticated: one pipe with the client process behind it, or a named worker.
+
+    Attributes:
+        machine: host, boot and pid namespace in which the process ids mean something.
+        server: (pid, start) of the server process, (0, 0) for none.
+        client: (pid, start) of the client process; None where it cannot be seen.
+        session: CLAUDE_CODE_SESSION_ID when the client is Claude Code.
+        name: the worker's name, given by TRICHROME_WORKER.
+        role: the one role it may serve; None for all.
+        lease_seconds: how long its attempts live without renewal, where the lease decides.
+    """
+
+    id: str
+    machine: tuple[str, str, str]
+    server: tuple[int, int]
+    client: tuple[int, int] | None
+    session: str | None
+    name: str | None
+    role: str | None
+    lease_seconds: float
+    connected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A principal's agent that has spoken: its name is what tasks, messages and boards call it."""
+
+    name: str
+    principal: str
+    agent: str | None
+    role: str | None
+    is_taker: bool = False
+    """Whether it has asked for work, and so counts as a connected worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAttempt:
+    """A running attempt with what the judgement of its life needs.
+
+    Attributes:
+        lapsed: its lease ran out, or belongs to another boot.
+        over_ceiling: it ran longer than its task allows.
+    """
+
+    attempt: AttemptId
+    worker: str
+    principal: Principal | None
+    lapsed: bool
+    over_ceiling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLine:
+    """A task in a list.
+
+    Attributes:
+        ended: position of the event that made it final; None while it is not.
+    """
+
+    task: Task
+    summary: str | None
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks a list holds; None does not restrict."""
+
+    run: RunId | None = None
+    tasks: tuple[TaskId, ...] | None = None
+    state: State | None = None
+    role: str | None = None
+    after: TaskId | None = None
+    ended_after: int | None = None
+    limit: int = 200
+
+
+class Reading(Protocol):
+    """One consistent look at the views."""
+
+    def position(self) -> int:
+        """The log's last position; 0 when it is empty."""
+        ...
+
+    def task(self, task: TaskId) -> Task | None:
+        """A task's state."""
+        ...
+
+    def brief(self, task: TaskId) -> Brief:
+        """What a task's worker reads."""
+        ...
+
+    def run(self, run: RunId) -> Run | None:
+        """A run's state."""
+        ...
+
+    def newest_run(self, lead: str) -> RunId | None:
+        """The run that this worker created last."""
+        ...
+
+    def task_by_key(self, key: str) -> tuple[TaskId, str] | None:
+        """The task that was created with a key, and the digest of its content."""
+        ...
+
+    def dependents(self, task: TaskId) -> list[TaskId]:
+        """Tasks that wait, or waited, for this one."""
+        ...
+
+    def attempts(self, task: TaskId) -> list[Attempt]:
+        """Every attempt at a task, oldest first."""
+        ...
+
+    def reports(self, task: TaskId) -> list[Reported]:
+        """Every report on a task, in the order they came."""
+        ...
+
+    def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
+        """Tasks in order of age."""
+        ...
+
+    def count_tasks(self, run: RunId | None = None) -> dict[State, int]:
+        """How many tasks are in each state; states without any are left out."""
+        ...
+
+    def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
+        """The next task that one of these roles may claim now: by priority, then age; no review of own work."""
+        ...
+
+    def is_claimable(self, task: TaskId) -> bool:
+        """Whether it is ready, due, in a run that is not paused, and free of file conflicts."""
+        ...
+
+    def live_attempt_of(self, worker: str) -> AttemptId | None:
+        """The attempt that a worker holds."""
+        ...
+
+    def live_attempts(self) -> list[LiveAttempt]:
+        """Every running attempt."""
+        ...
+
+    def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
+        """A task, and its worker, whose live attempt conflicts with holding these."""
+        ...
+
+    def note(self, name: str) -> Note | None:
+        """A note's newest version."""
+        ...
+
+    def notes(self) -> list[Note]:
+        """Every note's newest version, by name."""
+        ...
+
+    def undelivered(self, worker: str) -> list[tuple[Message, bool]]:
+        """Messages that a worker has not been seen to receive, and whether each was offered to it already."""
+        ...
+
+    def events(self, *, after: int = 0, limit: int = 1000, stream: str | None = None) -> list[Recorded]:
+        """Events above a position, in order."""
+        ...
+
+    def principal(self, principal: str) -> Principal | None:
+        """A principal that has introduced itself."""
+        ...
+
+    def principals(self) -> list[Principal]:
+        """Every principal that still counts as connected."""
+        ...
+
+    def worker(self, name: str) -> Worker | None:
+        """A worker by name."""
+        ...
+
+    def workers(self) -> list[Worker]:
+        """Workers of connected principals, and those that hold an attempt."""
+        ...
+
+    def worker_of(self, principal: str, agent: str | None) -> Worker | None:
+        """The worker that a principal's agent is."""
+        ...
+
+    def next_moment(self) -> float | None:
+        """Seconds until the next due time or deadline, at least 0; None when nothing is scheduled."""
+        ...
+
+
+class Writing(Reading, Protocol):
+    """One transaction that may append."""
+
+    def append(self, stream: str, events: Sequence[Event]) -> int:
+        """Append to a stream and fold into the views; answers the last position."""
+        ...
+
+    def new_task(self) -> TaskId:
+        """The next task's id."""
+        ...
+
+    def new_run(self) -> RunId:
+        """The next run's id."""
+        ...
+
+    def new_message(self) -> MessageId:
+        """The next message's id."""
+        ...
+
+    def new_worker(self, prefix: str) -> str:
+        """A worker name that was never given out: `blue-1`."""
+        ...
+
+    def bring_forward_due(self) -> None:
+        """Let tasks whose time has come be claimed."""
+        ...
+
+    def put_principal(self, principal: Principal) -> None:
+        """Remember a principal, or what changed about it."""
+        ...
+
+    def put_worker(self, worker: Worker) -> None:
+        """Remember a worker, or what changed about it."""
+        ...
+
+    def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
+        """Begin or renew a lease; with a ceiling, begin that too."""
+        ...
+
+    def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
+        """Renew the lease of every attempt of a principal."""
+        ...
+
+    def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
+        """Note that messages ride on the answer that is about to be given."""
+        ...
+
+
+class Watch(Protocol):
+    """One waiter's eye on the log; belongs to one thread."""
+
+    def mark(self) -> object:
+        """The change mark; read it before the state, so that no change falls between."""
+        ...
+
+    def sleep(self, mark: object, *, at_most_seconds: float) -> None:
+        """Return when the log has changed since the mark, or the time is over."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching."""
+        ...
+
+
+class Store(Protocol):
+    """The log, its views and its soft state."""
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Look at one consistent state.
+
+        Raises:
+            StoreUnavailableError: the log cannot be read.
+            StoreTooNewError: a newer program has raised the log's minimum version.
+        """
+        ...
+
+    def writing(self, *, actor: str, causation: str) -> AbstractContextManager[Writing]:
+        """Decide and append in one transaction: all of it on return, nothing of it on an exception.
+
+        Raises:
+            StoreUnavailableError: the log cannot be written.
+            StoreTooNewError: a newer program has raised the log's minimum version.
+        """
+        ...
+
+    def watch(self) -> Watch:
+        """Begin to watch for changes."""
+        ...
+
+    def rebuild(self) -> None:
+        """Make the views anew from the log, in one transaction."""
+        ...
+
+    def differences(self) -> list[str]:
+        """Where views and log disagree, a line each; none when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the log."""
+        ...

@@ -1,0 +1,199 @@
+"""Soft state: who is there, deadlines, offered messages.
+
+Deadlines are (boot, system-wide monotonic seconds). One of another boot means nothing: a lease of it has lapsed, a
+ceiling of it is not over, and a due time of it is set anew from the wall clock, never beyond its full length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from trichrome.domain.ids import AttemptId, MessageId, TaskId, number
+from trichrome.store.port import LiveAttempt, Principal, Worker
+from trichrome.store.sqlite.connection import row, rows
+from trichrome.store.sqlite.tables import SqliteTables
+
+_PRINCIPAL: Final = (
+    "id, host, boot, pid_namespace, server_pid, server_start, client_pid, client_start, session, name, role, "
+    "lease_seconds, connected"
+)
+_WORKER: Final = "name, principal, agent, role, is_taker"
+
+
+def _principal(columns: tuple[Any, ...]) -> Principal:
+    return Principal(
+        id=columns[0],
+        machine=(columns[1], columns[2], columns[3]),
+        server=(columns[4], columns[5]),
+        client=None if columns[6] is None else (columns[6], columns[7]),
+        session=columns[8],
+        name=columns[9],
+        role=columns[10],
+        lease_seconds=columns[11],
+        connected=bool(columns[12]),
+    )
+
+
+def _worker(columns: tuple[Any, ...]) -> Worker:
+    return Worker(columns[0], columns[1], columns[2], columns[3], bool(columns[4]))
+
+
+class SoftState(SqliteTables):
+    """The views' tables, and beside them what is not a fold."""
+
+    # --- who is there -------------------------------------------------------------------------------------------------
+
+    def principal(self, principal: str) -> Principal | None:
+        found = row(self.connection, f"select {_PRINCIPAL} from principals where id = ?", principal)
+        return None if found is None else _principal(found)
+
+    def principals(self) -> list[Principal]:
+        return [
+            _principal(each)
+            for each in rows(self.connection, f"select {_PRINCIPAL} from principals where connected = 1")
+        ]
+
+    def put_principal(self, principal: Principal) -> None:
+        client = (None, None) if principal.client is None else principal.client
+        self.connection.execute(
+            f"insert or replace into principals ({_PRINCIPAL}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                principal.id,
+                *principal.machine,
+                *principal.server,
+                *client,
+                principal.session,
+                principal.name,
+                principal.role,
+                principal.lease_seconds,
+                principal.connected,
+            ),
+        )
+
+    def worker(self, name: str) -> Worker | None:
+        found = row(self.connection, f"select {_WORKER} from workers where name = ?", name)
+        return None if found is None else _worker(found)
+
+    def workers(self) -> list[Worker]:
+        found = rows(
+            self.connection,
+            f"select {_WORKER} from workers where principal in (select id from principals where connected = 1) "
+            "or name in (select worker from tasks where state = 'running') order by rowid",
+        )
+        return [_worker(each) for each in found]
+
+    def worker_of(self, principal: str, agent: str | None) -> Worker | None:
+        found = row(
+            self.connection, f"select {_WORKER} from workers where principal = ? and agent is ?", principal, agent
+        )
+        return None if found is None else _worker(found)
+
+    def put_worker(self, worker: Worker) -> None:
+        self.connection.execute(
+            f"insert into workers ({_WORKER}) values (?, ?, ?, ?, ?) on conflict (name) do update set "
+            "principal = excluded.principal, agent = excluded.agent, role = excluded.role, "
+            "is_taker = excluded.is_taker",
+            (worker.name, worker.principal, worker.agent, worker.role, worker.is_taker),
+        )
+
+    def new_worker(self, prefix: str) -> str:
+        found = row(
+            self.connection,
+            "insert into worker_names (prefix, number) values (?, 1) "
+            "on conflict (prefix) do update set number = number + 1 returning number",
+            prefix,
+        )
+        assert found is not None
+        return f"{prefix}-{found[0]}"
+
+    def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
+        for message in messages:
+            self.connection.execute(
+                "insert or ignore into offers (message, worker) values (?, ?)", (number(message), worker)
+            )
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    def bring_forward_due(self) -> None:
+        if row(self.connection, "select 1 from dues limit 1") is None:
+            return
+        now = self.clock.now()
+        self.connection.execute(
+            "update dues set boot = ?1, due = ?2 + max(0.0, min(seconds, wall - ?3)) where boot <> ?1",
+            (now.boot, now.monotonic, now.wall),
+        )
+        for (task,) in rows(self.connection, "delete from dues where due <= ? returning task", now.monotonic):
+            self.refresh(TaskId(f"t{task}"))
+
+    def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
+        now = self.clock.now()
+        task = number(attempt.task)
+        kept = row(
+            self.connection,
+            "select boot, ceiling, ceiling_seconds from leases where task = ? and attempt = ?",
+            task,
+            attempt.number,
+        )
+        ceiling: float | None = None
+        if ceiling_seconds is not None:
+            ceiling = now.monotonic + ceiling_seconds
+        elif kept is not None and kept[1] is not None:
+            ceiling_seconds = kept[2]
+            ceiling = kept[1] if kept[0] == now.boot else now.monotonic + kept[2]
+        self.connection.execute(
+            "insert or replace into leases (task, attempt, boot, deadline, ceiling, ceiling_seconds) "
+            "values (?, ?, ?, ?, ?, ?)",
+            (task, attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds),
+        )
+
+    def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
+        mine = rows(
+            self.connection, "select number, attempt from tasks where state = 'running' and principal = ?", principal
+        )
+        for task, attempt in mine:
+            self.start_lease(AttemptId(TaskId(f"t{task}"), attempt), lease_seconds=lease_seconds, ceiling_seconds=None)
+
+    def live_attempts(self) -> list[LiveAttempt]:
+        now = self.clock.now()
+        found = rows(
+            self.connection,
+            "select tasks.number, tasks.attempt, worker, principal, boot, deadline, ceiling from tasks "
+            "left join leases on leases.task = tasks.number and leases.attempt = tasks.attempt "
+            "where state = 'running' order by tasks.number",
+        )
+        return [
+            LiveAttempt(
+                AttemptId(TaskId(f"t{task}"), attempt),
+                worker,
+                self.principal(principal),
+                lapsed=boot != now.boot or deadline <= now.monotonic,
+                over_ceiling=boot == now.boot and ceiling is not None and ceiling <= now.monotonic,
+            )
+            for task, attempt, worker, principal, boot, deadline, ceiling in found
+        ]
+
+    def next_moment(self) -> float | None:
+        now = self.clock.now()
+        found = row(
+            self.connection,
+            "select min(at) from (select min(due) as at from dues where boot = ?1 "
+            "union all select min(ceiling) from leases where boot = ?1)",
+            now.boot,
+        )
+        return None if found is None or found[0] is None else max(0.0, float(found[0]) - now.monotonic)
+
+    def restart_leases(self, ceilings: dict[int, tuple[int, float | None]]) -> None:
+        """Give every open attempt one full period, as after a rebuild.
+
+        Args:
+            ceilings: by task number, the attempt and its ceiling in seconds, as they were before.
+        """
+        for live in self.live_attempts():
+            principal = live.principal
+            attempt, ceiling = ceilings.get(number(live.attempt.task), (0, None))
+            self.start_lease(
+                live.attempt,
+                lease_seconds=principal.lease_seconds if principal is not None else 600.0,
+                ceiling_seconds=ceiling if attempt == live.attempt.number else None,
+            )
