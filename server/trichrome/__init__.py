@@ -1,0 +1,1 @@
+"""Multi-Claude orchestration: several Claude instances work on one request, on one durable log."""

@@ -4,8 +4,8 @@ A role is a Claude Code subagent file plus a policy that Claude Code does not kn
 prices: `load_roles` knows names, kinds and policy without opening a single role file or importing a parser, so the
 server can answer its first call from it; `Roles.read` parses one file, when its prompt or its model is wanted.
 
-Files, first found wins: `<project>/.trichrome/agents/NAME.md`, the ones shipped with the package, and, for a role
-that the configuration names, `<project>/.claude/agents/NAME.md`.
+Where a role's file is: where the configuration says (`file`, so that a subagent of Claude Code can be a role), else
+`<project>/.trichrome/agents/NAME.md`, else it is one that comes with the package.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ COLORS: Final = ("red", "blue", "green", "yellow", "purple", "orange", "pink", "
 MODELS: Final = ("haiku", "sonnet", "opus", "fable", "inherit")
 """Model aliases of Claude Code; a full id starts with `claude-`."""
 
+_MODELS_EXPECTED: Final = f"one of {', '.join(MODELS)}, or a full model id"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _TOOL_SEPARATOR = re.compile(r",(?![^()]*\))")
@@ -39,12 +40,14 @@ class Policy:
         share: usual part of a run's tasks, 0 to 1.
         may_write: whether a worker of this role gets a worktree that it may change.
         concurrency: most workers at a time; None is no limit of its own.
+        model: what it runs on instead of what its file says.
     """
 
     kinds: tuple[str, ...] = ()
     share: float = 0.0
     may_write: bool = False
     concurrency: int | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class Role:
     may_write: bool
     concurrency: int | None
 
+
+Settings = Mapping[str, Mapping[str, object]]
+"""The `[roles.<name>]` tables of the configuration, by name, as TOML gives them."""
 
 SHIPPED: Final[Mapping[str, Policy]] = {
     "blue": Policy(kinds=("search", "analyze"), share=0.60),
@@ -108,14 +114,14 @@ class Roles:
             )
         path = self.files[name]
         front, prompt = _front_matter(path)
-        if front.get("name") != name:
-            raise _unusable(path, "name", f"must be {name!r}, like the file")
+        if front.get("name") != path.stem:
+            raise _unusable(path, "name", f"must be {path.stem!r}, like the file")
         policy = self.policies[name]
         return Role(
             name=name,
             description=_text(path, front, "description"),
             prompt=prompt,
-            model=_model(path, front),
+            model=policy.model or _model(path, front),
             color=_color(path, front),
             tools=_tools(path, front),
             kinds=policy.kinds,
@@ -125,14 +131,14 @@ class Roles:
         )
 
 
-def load_roles(project: Path | None = None, settings: Mapping[str, Any] | None = None) -> Roles:
+def load_roles(project: Path | None = None, settings: Settings | None = None) -> Roles:
     """Learn which roles there are and what each takes, without reading a role file.
 
     A kind that the configuration gives to a role is taken from the shipped role that had it.
 
     Args:
         project: the project folder; None knows the shipped roles alone.
-        settings: the `[roles.<name>]` tables of the configuration, by name.
+        settings: what the configuration says about roles.
 
     Raises:
         InvalidError: a setting that cannot be used, or one for a role that has no file.
@@ -151,21 +157,24 @@ def load_roles(project: Path | None = None, settings: Mapping[str, Any] | None =
     return Roles(policies=policies, files=files)
 
 
-def _role_files(project: Path | None, settings: Mapping[str, Any]) -> dict[str, Path]:
+def _role_files(project: Path | None, settings: Settings) -> dict[str, Path]:
     """Where each role's file is. A file whose name cannot be a role's name, such as a README, is none."""
     agents = _shipped_agents()
     files = {name: agents / f"{name}.md" for name in SHIPPED}
     if project is not None:
-        for name in settings:
-            theirs = project / ".claude" / "agents" / f"{name}.md"
-            if name not in files and _NAME.fullmatch(name) and theirs.is_file():
-                files[name] = theirs
         own = sorted((project / ".trichrome" / "agents").glob("*.md"))
         files |= {path.stem: path for path in own if _NAME.fullmatch(path.stem)}
+        files |= {name: project / str(table["file"]) for name, table in settings.items() if "file" in table}
     for name in settings:
-        if name not in files:
+        if not _NAME.fullmatch(name):
             raise InvalidError(
-                f"[roles.{name}] configures a role that has no file. Write .trichrome/agents/{name}.md, or remove it.",
+                f"[roles.{name}]: a role's name is a lower-case word of letters, digits and hyphens.",
+                field=f"roles.{name}",
+            )
+        if name not in files or not files[name].is_file():
+            raise InvalidError(
+                f"[roles.{name}] configures a role that has no file. Write .trichrome/agents/{name}.md, or say with"
+                " `file` which it is.",
                 code="unknown_role",
                 field=f"roles.{name}",
             )
@@ -178,14 +187,13 @@ def _shipped_agents() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parents[1] / "agents"
 
 
-def _configured(name: str, table: Any) -> dict[str, Any]:
+def _configured(name: str, table: Mapping[str, object]) -> dict[str, Any]:
     """One `[roles.<name>]` table as changes to a policy."""
-    if not isinstance(table, Mapping):
-        raise InvalidError(f"[roles.{name}] must be a table.", field=f"roles.{name}")
-    return {key: _setting(f"roles.{name}.{key}", key, value) for key, value in table.items()}
+    settings = {key: value for key, value in table.items() if key != "file"}
+    return {key: _setting(f"roles.{name}.{key}", key, value) for key, value in settings.items()}
 
 
-def _setting(field: str, key: str, value: Any) -> Any:
+def _setting(field: str, key: str, value: object) -> Any:
     match key, value:
         case "kinds", [*kinds] if all(isinstance(kind, str) and _KIND.fullmatch(kind) for kind in kinds):
             return tuple(kinds)
@@ -203,9 +211,14 @@ def _setting(field: str, key: str, value: Any) -> Any:
             return value
         case "concurrency", _:
             expected = "a whole number from 1"
+        case "model", str() if _is_model(value):
+            return value
+        case "model", _:
+            expected = _MODELS_EXPECTED
         case _:
             raise InvalidError(
-                f"{field} is not a setting of a role. Settings: kinds, share, may_write, concurrency.", field=field
+                f"{field} is not a setting of a role. Settings: kinds, share, may_write, concurrency, model, file.",
+                field=field,
             )
     raise InvalidError(f"{field} must be {expected}.", field=field)
 
@@ -254,9 +267,13 @@ def _text(path: Path, front: Mapping[str, Any], key: str) -> str:
 
 def _model(path: Path, front: Mapping[str, Any]) -> str:
     model = front.get("model", "inherit")
-    if isinstance(model, str) and (model in MODELS or model.startswith("claude-")):
+    if isinstance(model, str) and _is_model(model):
         return model
-    raise _unusable(path, "model", f"must be one of {', '.join(MODELS)}, or a full model id")
+    raise _unusable(path, "model", f"must be {_MODELS_EXPECTED}")
+
+
+def _is_model(name: str) -> bool:
+    return name in MODELS or name.startswith("claude-")
 
 
 def _color(path: Path, front: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import pty
-import signal
 import struct
 import subprocess
 import sys
@@ -99,7 +98,7 @@ class Claude:
         answered = {
             "hasCompletedOnboarding": True,
             "customApiKeyResponses": {"approved": [API_KEY], "rejected": []},
-            "projects": {str(self.folder): {"hasTrustDialogAccepted": True}},
+            "projects": {str(self.folder.resolve()): {"hasTrustDialogAccepted": True}},
         }
         (config / ".claude.json").write_text(json.dumps(answered))
         return Terminal(self.command(prompt), self.folder, self.environment() | {"TERM": "xterm-256color"})
@@ -146,8 +145,8 @@ class Session:
     def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
         self._mark = uuid.uuid4().hex
         # Files, not pipes: whatever a forgotten grandchild still holds, nobody waits for its end.
-        self._output = tempfile.TemporaryFile()
-        self._errors = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  closed with the session
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  likewise
         self.process = self._started(command, folder, {**environment, MARK: self._mark})
 
     def __enter__(self) -> Self:
@@ -229,5 +228,5 @@ class Terminal(Session):
 
 
 def _read(file: Any) -> str:
-    file.seek(0)
-    return str(file.read().decode(errors="replace"))
+    """The whole file, without moving the position that its writer shares."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")

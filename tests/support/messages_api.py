@@ -8,6 +8,7 @@ client does not retry, and raises again when the stand-in is closed: no mistake 
 
 import itertools
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ from anthropic.types.beta.beta_raw_message_delta_event import Delta
 
 BYTES_PER_TOKEN = 4
 """Close enough for a bill that nobody pays; it makes costs in results grow with the conversation."""
+
+NOTICE = re.compile(r"<task-notification>(.*?)</task-notification>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,16 @@ class Request:
     def model(self) -> str:
         return str(self.body["model"])
 
+    @property
+    def session(self) -> str:
+        """The id of the Claude Code session."""
+        return self.headers["x-claude-code-session-id"]
+
+    @property
+    def agent(self) -> str:
+        """The id of the subagent whose conversation this is; empty for the main agent."""
+        return self.headers.get("x-claude-code-agent-id", "")
+
     @cached_property
     def system(self) -> str:
         """The system prompt, and what the client added to it in the middle of the conversation."""
@@ -103,6 +116,7 @@ class Request:
 
     @property
     def tools(self) -> list[str]:
+        """The names of the tools whose schemas the model has."""
         return [tool["name"] for tool in self.body.get("tools", [])]
 
     @property
@@ -112,14 +126,27 @@ class Request:
 
     @cached_property
     def prompts(self) -> list[str]:
-        """What was said to the model in words, in order: prompts, reminders, notices of finished work."""
+        """What was said to the model in words, in order: prompts and reminders."""
         said = (
             block for message in self._messages if message["role"] == "user" for block in _blocks(message["content"])
         )
         return [block["text"] for block in said if block["type"] == "text"]
 
     @cached_property
+    def notices(self) -> list[str]:
+        """What the client told the model of background work that ended. It comes as a prompt, or in mid-turn."""
+        told = (_text(message["content"]) for message in self._messages if message["role"] != "assistant")
+        return [notice for text in told for notice in NOTICE.findall(text)]
+
+    @cached_property
+    def calls(self) -> dict[str, str]:
+        """The tool of every call of this conversation, by the call's id."""
+        blocks = (block for message in self._messages for block in _blocks(message["content"]))
+        return {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
+
+    @cached_property
     def results(self) -> list[ToolResult]:
+        """What every call of this conversation came back with."""
         return [result for message in self._messages for result in self._results_in(message)]
 
     @property
@@ -130,6 +157,7 @@ class Request:
         return [result.value for message in newest for result in self._results_in(message)]
 
     def results_of(self, tool: str) -> list[Any]:
+        """The values that the calls of one tool came back with."""
         return [result.value for result in self.results if _is_called(result.tool, tool)]
 
     @property
@@ -137,16 +165,11 @@ class Request:
         messages: list[dict[str, Any]] = self.body["messages"]
         return messages
 
-    @cached_property
-    def _called(self) -> dict[str, str]:
-        blocks = (block for message in self._messages for block in _blocks(message["content"]))
-        return {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
-
     def _results_in(self, message: dict[str, Any]) -> Iterator[ToolResult]:
         for block in _blocks(message["content"]):
             if block["type"] == "tool_result":
                 failed = bool(block.get("is_error"))
-                yield ToolResult(self._called[block["tool_use_id"]], _text(block.get("content", "")), failed)
+                yield ToolResult(self.calls[block["tool_use_id"]], _text(block.get("content", "")), failed)
 
 
 Script = Callable[[Request], Reply]
@@ -155,7 +178,9 @@ Script = Callable[[Request], Reply]
 class MessagesApi:
     """The stand-in as a context manager: serves `script` at `url`, each request in a thread of its own.
 
-    A script may block to arrange an order of events: other conversations go on meanwhile.
+    A script may block to arrange an order of events: other conversations go on meanwhile. It may call a tool whose
+    schema is not loaded yet: as a model would, the stand-in then asks for the schema first, and the script is asked
+    again. So a script does better to look at results than to count turns.
     """
 
     def __init__(self, script: Script) -> None:
@@ -203,7 +228,7 @@ class MessagesApi:
             self._requests.append(request)
             number = next(self._numbers)
         try:
-            reply = self._script(request)
+            reply = _with_tools_loaded(request, self._script(request))
             content = [_block(request, f"{number}_{place}", part) for place, part in enumerate(reply.parts)]
         except Exception as fault:
             with self._lock:
@@ -313,15 +338,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def _with_tools_loaded(request: Request, reply: Reply) -> Reply:
+    called = [part.tool for part in reply.parts if isinstance(part, Call)]
+    missing = [tool for tool in called if _loaded(request, tool) is None]
+    if not missing:
+        return reply
+    deferred = re.findall(r"^mcp__\S+$|^[A-Z]\w+$", request.system, re.MULTILINE)
+    found = {tool: next((name for name in deferred if _is_called(name, tool)), None) for tool in missing}
+    just_asked = bool(request.results) and request.results[-1].tool == "ToolSearch"
+    if None in found.values() or just_asked:
+        raise LookupError(f"the model has no tool {missing}, only {request.tools}, and later {deferred}")
+    return call("ToolSearch", {"query": f"select:{','.join(map(str, found.values()))}"})
+
+
 def _block(request: Request, number: str, part: str | Call) -> BetaTextBlock | BetaToolUseBlock:
     match part:
         case str():
             return BetaTextBlock(type="text", text=part)
         case Call():
-            name = next((tool for tool in request.tools if _is_called(tool, part.tool)), None)
-            if name is None:
-                raise LookupError(f"the model has no tool {part.tool}, only {request.tools}")
+            name = _loaded(request, part.tool)
+            assert name is not None
             return BetaToolUseBlock(type="tool_use", id=f"toolu_{number}", name=name, input=part.arguments)
+
+
+def _loaded(request: Request, tool: str) -> str | None:
+    return next((name for name in request.tools if _is_called(name, tool)), None)
 
 
 def _is_called(tool: str, name: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trichrome.errors import InvalidError
-from trichrome.roles import COLORS, SHIPPED, Roles, load_roles
+from trichrome.roles import COLORS, SHIPPED, Roles, Settings, load_roles
 
 BUILTIN_TOOLS = {"Read", "Grep", "Glob", "Write", "Edit", "Bash", "WebSearch"}
 WRITING_TOOLS = {"Write", "Edit", "Bash"}
@@ -145,14 +145,19 @@ def test_project_file_replaces_a_shipped_prompt_and_keeps_its_policy(tmp_path: P
     assert red.kinds == ("review",)
 
 
-def test_subagent_of_claude_code_is_a_role_only_when_the_configuration_names_it(tmp_path: Path) -> None:
+def test_subagent_of_claude_code_is_a_role_when_the_configuration_names_its_file(tmp_path: Path) -> None:
     write_role(tmp_path, "purple", PURPLE, folder=".claude/agents")
 
     unnamed = load_roles(tmp_path)
-    named = load_roles(tmp_path, {"purple": {"kinds": ["migrate"]}})
+    named = load_roles(tmp_path, {"auditor": {"file": ".claude/agents/purple.md", "kinds": ["audit"]}})
+    auditor = named.read("auditor")
 
-    assert "purple" not in unnamed.names
-    assert named.read("purple").kinds == ("migrate",)
+    assert unnamed.names == ("blue", "green", "red")
+    assert (auditor.name, auditor.kinds, auditor.prompt) == ("auditor", ("audit",), "You are purple.\n")
+
+
+def test_configured_model_beats_the_one_in_the_file() -> None:
+    assert load_roles(None, {"blue": {"model": "sonnet"}}).read("blue").model == "sonnet"
 
 
 def test_file_that_cannot_name_a_role_is_not_one(tmp_path: Path) -> None:
@@ -180,15 +185,14 @@ def test_unknown_role_is_refused_with_the_ones_there_are(shipped: Roles) -> None
         ({"blue": {"may_write": "yes"}}, "roles.blue.may_write"),
         ({"blue": {"concurrency": 0}}, "roles.blue.concurrency"),
         ({"blue": {"colour": "blue"}}, "roles.blue.colour"),
-        ({"blue": 3}, "roles.blue"),
+        ({"blue": {"model": "gpt"}}, "roles.blue.model"),
+        ({"purple": {"file": "absent.md"}}, "roles.purple"),
         ({"purple": {}}, "roles.purple"),
         ({"../purple": {}}, "roles.../purple"),
         ({"blue": {"kinds": ["fix"]}, "red": {"kinds": ["fix"]}}, "roles.red.kinds"),
     ],
 )
-def test_setting_that_cannot_be_used_is_refused_by_name(
-    tmp_path: Path, settings: dict[str, object], field: str
-) -> None:
+def test_setting_that_cannot_be_used_is_refused_by_name(tmp_path: Path, settings: Settings, field: str) -> None:
     with pytest.raises(InvalidError) as refusal:
         load_roles(tmp_path, settings)
 

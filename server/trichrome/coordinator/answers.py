@@ -221,12 +221,15 @@ class TaskPage(TypedDict, total=False):
     after: str
 
 
+WorkerState = Literal["working", "idle", "detached", "suspect", "gone"]
+
+
 class WorkerLine(TypedDict, total=False):
     """One worker of a status."""
 
     worker: Required[str]
     role: str
-    state: Required[Literal["working", "idle", "detached", "suspect", "gone"]]
+    state: Required[WorkerState]
     attempt: str
 
 

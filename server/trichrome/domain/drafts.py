@@ -49,8 +49,8 @@ class Draft:
 
 def checked(
     drafts: Sequence[Draft], *, roles: Collection[str], role_for_kind: Callable[[str], str | None]
-) -> list[Draft]:
-    """The drafts cleaned, each with its role, ordered so that siblings come after what they wait for.
+) -> list[tuple[int, Draft]]:
+    """The drafts cleaned, each with its role and its place in the call; siblings come after what they wait for.
 
     Raises:
         InvalidError: naming the field, and the draft where there are several.
@@ -71,13 +71,13 @@ def checked(
     return _ordered(cleaned)
 
 
-def _ordered(drafts: list[Draft]) -> list[Draft]:
+def _ordered(drafts: list[Draft]) -> list[tuple[int, Draft]]:
     names = [draft.ref if draft.ref is not None else f"\0{number}" for number, draft in enumerate(drafts)]
-    by_name = dict(zip(names, drafts, strict=True))
+    by_name = dict(zip(names, enumerate(drafts), strict=True))
     if len(by_name) < len(drafts):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidError(f"Two tasks have the ref {twice!r}. Give each its own.", field="ref")
-    waits_for = {name: [on for on in draft.depends_on if on in by_name] for name, draft in by_name.items()}
+    waits_for = {name: [on for on in draft.depends_on if on in by_name] for name, (_, draft) in by_name.items()}
     return [by_name[name] for name in dependencies.in_order(waits_for)]
 
 
@@ -90,7 +90,7 @@ def _checked(draft: Draft, *, where: str, roles: Collection[str], role_for_kind:
             raise InvalidError(
                 "A review takes no review itself. Leave review out, or choose another kind.", field=f"{where}review"
             )
-    _between(draft.priority, 0, 9, field=f"{where}priority")
+    check_priority(draft.priority, field=f"{where}priority")
     _between(draft.not_before_seconds, 0, MAX_SECONDS, field=f"{where}not_before_seconds")
     if draft.max_attempts is not None:
         _between(draft.max_attempts, 1, 1_000_000, field=f"{where}max_attempts")
@@ -136,6 +136,15 @@ def _known(role: str, *, field: str, roles: Collection[str]) -> str:
             field=field,
         )
     return role
+
+
+def check_priority(priority: int, *, field: str = "priority") -> None:
+    """Refuse what is no priority.
+
+    Raises:
+        InvalidError: not 0 (urgent) to 9.
+    """
+    _between(priority, 0, 9, field=field)
 
 
 def _between(value: float, low: float, high: float, *, field: str) -> None:

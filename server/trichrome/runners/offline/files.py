@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from trichrome.runners.offline.findings import quote
+from trichrome.runners.offline.findings import visible
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A larger text file is generated or data; searching it drowns the rest."""
@@ -41,7 +41,7 @@ class Project:
     def names(self) -> tuple[str, ...]:
         """Paths of the project's files from its folder, with `/`, sorted. Names that cannot be cited are left out."""
         found = _tracked(self.root) or _walked(self.root)
-        return tuple(sorted(name for name in found if quote(name) == name and not OWN_FOLDERS & set(name.split("/"))))
+        return tuple(sorted(name for name in found if visible(name) == name and not OWN_FOLDERS & set(name.split("/"))))
 
     @cached_property
     def _known(self) -> frozenset[str]:

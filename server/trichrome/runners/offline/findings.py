@@ -16,6 +16,9 @@ from typing import Any, Final
 MAX_QUOTE: Final = 200
 """Characters of a cited line; enough to recognise it, little enough to send a hundred of them."""
 
+MAX_PATH: Final = 1024
+"""Characters of a cited path."""
+
 SUMMARY_BYTES: Final = 4 * 1024
 """The wire's limit for a summary."""
 
@@ -55,15 +58,24 @@ class Finding:
         return data
 
 
+def visible(text: str) -> str:
+    """Text on one line, without what cannot be seen: control and format characters, doubled spaces."""
+    spaced = (" " if char.isspace() else char for char in text)
+    return " ".join("".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE).split())
+
+
 def quote(text: str) -> str:
     """Bring text into the one form in which it is cited: visible, on one line, at most `MAX_QUOTE` characters.
 
     Quoting twice changes nothing, so a quoted line survives every hand it goes through.
     """
-    spaced = (" " if char.isspace() else char for char in text)
-    visible = "".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE)
-    line = " ".join(visible.split())
+    line = visible(text)
     return line if len(line) <= MAX_QUOTE else line[: MAX_QUOTE - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 line`, `2 lines`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def findings_in(data: Any) -> tuple[list[Finding], int]:
@@ -78,7 +90,7 @@ def findings_in(data: Any) -> tuple[list[Finding], int]:
 def _finding(entry: Any) -> Finding | None:
     match entry:
         case {"file": str() as file, "line": int() as line, "text": str() as text} if not isinstance(line, bool):
-            if line < 1 or not file or quote(file) != file:
+            if line < 1 or not 0 < len(file) <= MAX_PATH or visible(file) != file:
                 return None
             return Finding(file=file, line=line, text=quote(text), match=quote(str(entry.get("match", ""))))
         case _:

@@ -39,27 +39,30 @@ _PATH_BONUS: Final = 1.25
 _PATTERN = re.compile(r"(?<![\w/.])/((?:\\.|[^/\n])+)/(?![\w/])")
 _PATTERN_SIGNS = re.compile(r"[\\()\[\]{}*+?|^$]")
 _QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|“([^”\n]+)”")
-_PATH = re.compile(r"[\w.-]*[/.][\w./-]*\w")
+_PATH = re.compile(r"[\w.-]*[/.][\w./-]*")
 _DEFINITION = re.compile(
     r"\b(?:class|const|def|enum|fn|func|function|interface|let|struct|trait|type|var)\s+([^\W\d]\w*)"
 )
 
-_GRAMMAR: Final = frozenset(
+_GRAMMAR: Final = (
     "a about after all also an and any are as at be been before but by can could do does each every for from give had"
     " has have how if in into is it its list look make me more most my need no not of on one only or our out please"
     " report search searching see show so some such than that the their them then there these they this those through"
     " to under up us was we were what when where which while who why will with within without would you your find"
-    " finding found locate discover identify explore examine analyse analyze investigate check collect gather".split()
+    " finding found locate discover identify explore examine analyse analyze investigate check collect gather"
 )
 """Words that only say that something is to be found."""
 
-_GENERIC: Final = frozenset(
+_GENERIC: Final = (
     "class classes code codebase file files folder function functions identifier identifiers implementation"
     " implementations implemented line lines method methods module modules name names occurrence occurrences part parts"
     " pattern patterns place places project related relevant repo repository source sources usage usages use used uses"
-    " using variable variables way ways".split()
+    " using variable variables way ways"
 )
 """Words that name code in general: searched only where nothing better was said."""
+
+_SAY_NOTHING: Final = frozenset(_GRAMMAR.split())
+_SAY_LITTLE: Final = frozenset(_GENERIC.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +165,13 @@ def understand(instructions: str, names: tuple[str, ...]) -> Query:
 
 
 def _scope(text: str, names: tuple[str, ...]) -> str | None:
-    """The file or folder of the project that text names."""
-    path = text.strip().removeprefix("./").rstrip("/")
+    """The file or folder of the project that text names; a bare word names none, it may be what is searched."""
+    path = text.strip().removeprefix("./").lstrip("/").rstrip(".")
+    if "/" not in path and "." not in path:
+        return None
     if path in names:
         return path
-    folder = f"{path}/"
+    folder = path.rstrip("/") + "/"
     return folder if any(name.startswith(folder) for name in names) else None
 
 
@@ -176,8 +181,8 @@ def _terms(text: str, *, named: bool) -> list[Term]:
     identifiers = [word for word in words if len(tokens(word)) > 1]
     if named:
         return [Term.of(word) for word in identifiers]
-    said = [word for word in words if word.lower() not in _GRAMMAR and len(word) > 1]
-    specific = [word for word in said if word.lower() not in _GENERIC]
+    said = [word for word in words if word.lower() not in _SAY_NOTHING and len(word) > 1]
+    specific = [word for word in said if word.lower() not in _SAY_LITTLE]
     distinct = {term.stems: term for term in map(Term.of, specific or said)}
     return list(distinct.values())
 
@@ -256,12 +261,12 @@ def _bounded(text: str) -> str:
 
 
 def _best(hits: list[_Hit]) -> Iterator[Finding]:
-    """The highest ranked hits. What is rare counts more, as in any text search (inverse document frequency)."""
+    """The highest ranked hits: lines about more of what was asked, and about what is rare (inverse frequency)."""
     occurrences = Counter(term for hit in hits for term in hit.weights)
 
     def score(hit: _Hit) -> float:
         rarity = (weight * math.log1p(len(hits) / occurrences[term]) for term, weight in hit.weights.items())
-        return hit.bonus * math.fsum(rarity)
+        return hit.bonus * len(hit.weights) * math.fsum(rarity)
 
     taken: Counter[str] = Counter()
     for hit in sorted(hits, key=lambda hit: (-score(hit), hit.file, hit.line)):

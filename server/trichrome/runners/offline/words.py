@@ -136,7 +136,8 @@ class Term:
         stemmed = stem(word)
         if stemmed == self.stems[0]:
             return Kinship.EQUAL
-        abbreviates = len(word) >= _SHORTEST_ABBREVIATION and self.text.startswith(word)
+        short = _SHORTEST_ABBREVIATION <= len(word) < len(self.text) / 2
+        abbreviates = short and self.text.startswith(word)
         contains = len(self.text) >= _SHORTEST_COMPOUND and word.startswith(self.text)
         if abbreviates or contains:
             return Kinship.ABBREVIATION

@@ -1,0 +1,128 @@
+"""Events in words: what happened to a task, one line each, for a person or a model."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import assert_never
+
+from trichrome.domain.events import (
+    AttemptAdopted,
+    AttemptExpired,
+    AttemptFailed,
+    AttemptNumbersRaised,
+    AttemptReleased,
+    AttemptRescued,
+    AttemptResumed,
+    ChangesRequested,
+    ContextShared,
+    DependencyCompleted,
+    Event,
+    FilesReserved,
+    LogSalvaged,
+    MessageDelivered,
+    MessageSent,
+    ProgressReported,
+    ResultSuperseded,
+    ReviewRequested,
+    RunCreated,
+    RunPaused,
+    RunResumed,
+    TaskAmended,
+    TaskCancelled,
+    TaskClaimed,
+    TaskCompleted,
+    TaskCreated,
+    TaskFailed,
+    TaskRetried,
+)
+from trichrome.store.port import Recorded
+
+
+def line(recorded: Recorded) -> str:
+    """One event as a sentence with its time, UTC."""
+    at = dt.datetime.fromtimestamp(recorded.recorded_at, dt.UTC)
+    return f"{at:%H:%M:%S} {sentence(recorded.stream, recorded.event)}"
+
+
+def sentence(stream: str, event: Event) -> str:
+    """What an event says, without its time."""
+    match event:
+        case TaskCreated():
+            return _created(event)
+        case DependencyCompleted():
+            return f"{event.dependency}, which it waited for, completed"
+        case TaskClaimed():
+            return f"{event.worker} claimed it as {stream}.{event.attempt}"
+        case AttemptAdopted():
+            return f"{event.worker} went on with {stream}.{event.attempt} through a new server"
+        case AttemptResumed():
+            return f"{event.worker} came back to {stream}.{event.attempt} after its rescue"
+        case AttemptReleased():
+            return f"{event.by} gave {stream}.{event.attempt} back: {event.reason}"
+        case AttemptRescued():
+            return f"{stream}.{event.attempt} was rescued: {event.reason}{_after(event.delay_seconds)}"
+        case AttemptExpired():
+            return f"{stream}.{event.attempt} ran over {event.limit_seconds:g} s{_after(event.delay_seconds)}"
+        case AttemptFailed():
+            return f"{stream}.{event.attempt} failed: {event.report.summary}{_after(event.delay_seconds)}"
+        case ProgressReported():
+            done = "" if event.fraction is None else f" ({event.fraction:.0%})"
+            return f"{stream}.{event.attempt} progress{done}: {event.note or ''}".rstrip(": ")
+        case FilesReserved():
+            return f"{stream}.{event.attempt} reserved {', '.join(event.paths)} ({event.mode})"
+        case ResultSuperseded():
+            return f"{event.worker} reported {stream}.{event.attempt} too late; kept as superseded"
+        case ReviewRequested():
+            return f"{stream}.{event.attempt} reported completion; {event.review} reviews it"
+        case ChangesRequested():
+            return f"{event.by} sent {stream}.{event.attempt} back: {event.summary}"
+        case TaskCompleted():
+            return _completed(stream, event)
+        case TaskFailed():
+            return f"failed: {event.reason}"
+        case TaskCancelled():
+            return f"{event.by} cancelled it: {event.reason}"
+        case TaskRetried():
+            return f"{event.by} put it back, with all its tries"
+        case TaskAmended():
+            return f"{event.by} amended its {_amended(event)}"
+        case AttemptNumbersRaised():
+            return f"attempt numbers up to {event.to} were set aside"
+        case RunCreated():
+            return f"{event.lead} began run {event.run}"
+        case RunPaused():
+            return f"{event.by} paused the run"
+        case RunResumed():
+            return f"{event.by} resumed the run"
+        case MessageSent():
+            return f"{event.sender} wrote to {', '.join(event.to)}"
+        case MessageDelivered():
+            return f"{event.worker} has it"
+        case ContextShared():
+            return f"{event.by} wrote version {event.version} of note {event.name}"
+        case LogSalvaged():
+            return f"the log was salvaged; holes in {', '.join(event.holes) or 'no stream'}"
+        case _:
+            assert_never(event)
+
+
+def _created(event: TaskCreated) -> str:
+    waits = f", waiting for {', '.join(event.depends_on)}" if event.waiting_on else ""
+    reviews = f", reviewing {event.reviews}" if event.reviews is not None else ""
+    return f"{event.created_by} created it: {event.kind} for {event.role}{waits}{reviews}"
+
+
+def _completed(stream: str, event: TaskCompleted) -> str:
+    if event.approved_by is not None:
+        return f"{event.approved_by} approved {stream}.{event.attempt}: completed"
+    verdict = "" if event.outcome == "completed" else f" with verdict {event.outcome}"
+    return f"{stream}.{event.attempt} completed it{verdict}"
+
+
+def _amended(event: TaskAmended) -> str:
+    parts = [] if event.priority is None else [f"priority to {event.priority}"]
+    return " and ".join([*parts, *(["instructions"] if event.instructions is not None else [])])
+
+
+def _after(seconds: float) -> str:
+    return f"; next try in {seconds:.0f} s" if seconds else ""

@@ -1,0 +1,72 @@
+"""Whether the worker behind a running attempt is still there, and what to do when it is not.
+
+A live client is never rescued by lease. What ends an attempt here: its client's exit, seen on this machine; the lapse
+of a lease, only where the client cannot be seen (another machine, boot or pid namespace, or a named worker); and the
+ceiling of the attempt. Any live server or command may sweep; a rescue names the principal that it saw dead, so two
+sweeps, or a sweep and an adoption, cannot both win.
+"""
+
+from __future__ import annotations
+
+from trichrome.coordinator import consequences
+from trichrome.coordinator.context import Coordinator
+from trichrome.coordinator.principals import is_here
+from trichrome.domain import tasks
+from trichrome.domain.ids import AttemptId
+from trichrome.domain.tasks import Task
+from trichrome.store.port import LiveAttempt, Principal
+
+
+def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
+    """Why an attempt's worker counts as gone; None while it does not."""
+    principal = live.principal
+    if principal is None:
+        return "nobody knows its worker any more" if live.lapsed else None
+    if principal.name is not None:
+        return (
+            f"worker {principal.name} has not been heard of for {principal.lease_seconds:g} s" if live.lapsed else None
+        )
+    if principal.client is not None and is_here(c, principal):
+        return None if c.is_alive(principal.client) else f"its client (process {principal.client[0]}) is gone"
+    return "its lease ran out, and its client cannot be seen from here" if live.lapsed else None
+
+
+def sweep(c: Coordinator) -> list[AttemptId]:
+    """End attempts whose worker is gone or whose time is over; answers which. Without any it writes nothing."""
+    with c.store.reading() as view:
+        over = [(live, why) for live in view.live_attempts() if (why := why_gone(c, live)) or live.over_ceiling]
+    ended = []
+    for live, why in over:
+        with c.store.writing(actor="trichrome", causation="sweep") as tx:
+            task = tx.task(live.attempt.task)
+            assert task is not None
+            command = _ending(c, task, live, why)
+            if task is not consequences.decide(c, tx, task, command):
+                ended.append(live.attempt)
+    return ended
+
+
+def _ending(c: Coordinator, task: Task, live: LiveAttempt, why: str | None) -> tasks.Rescue | tasks.Expire:
+    if why is None:
+        return tasks.Expire(attempt=live.attempt.number, delay_seconds=delay(c, task))
+    owner = live.principal.id if live.principal is not None else (task.attempt.principal if task.attempt else "")
+    return tasks.Rescue(attempt=live.attempt.number, principal=owner, reason=why, delay_seconds=delay(c, task))
+
+
+def delay(c: Coordinator, task: Task) -> float:
+    """How long a task waits before its next try, in seconds."""
+    return tasks.backoff(
+        task.tries,
+        base_seconds=c.settings.backoff_seconds,
+        cap_seconds=c.settings.backoff_cap_seconds,
+        jitter=c.draw(),
+    )
+
+
+def renew(c: Coordinator, principal: Principal) -> None:
+    """Renew the leases of a principal's attempts; nothing is written when it holds none."""
+    with c.store.reading() as view:
+        holds = any(live.principal is not None and live.principal.id == principal.id for live in view.live_attempts())
+    if holds:
+        with c.store.writing(actor=principal.id, causation="renew") as tx:
+            tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)

@@ -1,0 +1,115 @@
+"""Who a caller is to the log: its principal, its worker name, and its standing toward an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trichrome.coordinator.context import OPERATOR_NAME, Caller, Coordinator
+from trichrome.domain.tasks import Attempt, Standing
+from trichrome.errors import ConflictError
+from trichrome.store.port import Principal, Reading, Worker, Writing
+
+
+def introduce(c: Coordinator, principal: Principal) -> None:
+    """Remember a principal as connected. A principal bound to one role counts as a connected worker of it.
+
+    Raises:
+        ConflictError: `worker_in_use`, when a live server already is the named worker.
+    """
+    with c.store.writing(actor=principal.name or principal.id, causation="connect") as tx:
+        if principal.name is not None:
+            for other in tx.principals():
+                if other.name == principal.name and other.id != principal.id and not is_server_gone(c, other):
+                    raise ConflictError(
+                        f"Worker {principal.name!r} is already served by process {other.server[0]}. Stop that one, or "
+                        "choose another TRICHROME_WORKER.",
+                        code="worker_in_use",
+                    )
+        tx.put_principal(principal)
+        if principal.name is not None or principal.role is not None:
+            worker = worker_for(tx, Caller(principal.id, roles=_roles(principal)))
+            if principal.role is not None:
+                tx.put_worker(replace(worker, is_taker=True))
+
+
+def disconnect(c: Coordinator, principal: str) -> None:
+    """Note that a server stops. Its attempts go on: their client, or a lease, decides about them."""
+    with c.store.writing(actor=principal, causation="disconnect") as tx:
+        known = tx.principal(principal)
+        if known is not None:
+            tx.put_principal(replace(known, connected=False))
+
+
+def _roles(principal: Principal) -> tuple[str, ...] | None:
+    return None if principal.role is None else (principal.role,)
+
+
+def worker_for(tx: Writing, caller: Caller, *, prefix: str | None = None, inherit: str | None = None) -> Worker:
+    """The worker that a caller is, named at its first call.
+
+    Args:
+        tx: the transaction.
+        caller: who asks.
+        prefix: what a new name begins with; else the one role it may serve, else `lead`.
+        inherit: the name of the worker whose attempt the caller takes over.
+    """
+    known = tx.worker_of(caller.principal, caller.agent)
+    if known is not None:
+        return known
+    principal = tx.principal(caller.principal)
+    role = caller.roles[0] if caller.roles is not None and len(caller.roles) == 1 else None
+    if caller.principal == OPERATOR_NAME:
+        name = OPERATOR_NAME
+    elif principal is not None and principal.name is not None:
+        name = principal.name if caller.agent is None else tx.new_worker(f"{principal.name}-agent")
+    else:
+        name = inherit or tx.new_worker(prefix or role or "lead")
+    before = tx.worker(name)
+    worker = Worker(
+        name, caller.principal, caller.agent, role, is_taker=before.is_taker if before is not None else False
+    )
+    tx.put_worker(worker)
+    return worker
+
+
+def is_here(c: Coordinator, principal: Principal) -> bool:
+    """Whether process ids of a principal mean something here."""
+    return c.machine is not None and _is_same_machine(principal.machine, c.machine)
+
+
+def _is_same_machine(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:
+    """One boot and one pid namespace; a host's name changes with its network."""
+    return one[1:] == other[1:]
+
+
+def is_server_gone(c: Coordinator, principal: Principal) -> bool:
+    """Whether nobody serves a principal any more, as far as can be seen from here."""
+    if not principal.connected:
+        return True
+    return is_here(c, principal) and not c.is_alive(principal.server)
+
+
+def is_same_client(one: Principal, other: Principal) -> bool:
+    """Whether two principals are servers of one client: one process, one Claude Code session, or one named worker."""
+    if one.name is not None or other.name is not None:
+        return one.name == other.name
+    if not _is_same_machine(one.machine, other.machine):
+        return False
+    if one.client is not None and one.client == other.client:
+        return True
+    return one.session is not None and one.session == other.session
+
+
+def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> Standing:
+    """What a caller is to an attempt."""
+    if attempt.principal == caller.principal:
+        holder = tx.worker(attempt.worker)
+        theirs = holder.agent if holder is not None else None
+        both_known = caller.agent is not None and theirs is not None
+        return "stranger" if both_known and caller.agent != theirs else "owner"
+    mine, owner = tx.principal(caller.principal), tx.principal(attempt.principal)
+    if mine is None or owner is None or not is_same_client(mine, owner):
+        return "stranger"
+    if attempt.state == "running" and not is_server_gone(c, owner):
+        return "stranger"
+    return "successor"

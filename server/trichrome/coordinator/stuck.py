@@ -1,0 +1,97 @@
+"""What cannot move without somebody: each with why, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trichrome.coordinator.answers import NeedsHelp
+from trichrome.coordinator.context import Coordinator
+from trichrome.coordinator.principals import is_here
+from trichrome.domain.tasks import Task
+from trichrome.store.port import Principal, Reading, Worker
+
+
+def reachable(c: Coordinator, principal: Principal) -> bool:
+    """Whether a principal's client can still call, as far as can be seen from here."""
+    if not principal.connected:
+        return False
+    if not is_here(c, principal):
+        return True
+    return c.is_alive(principal.server) and (principal.client is None or c.is_alive(principal.client))
+
+
+def takers(c: Coordinator, view: Reading) -> list[Worker]:
+    """The connected workers: those that asked for work, or serve one role, and whose client can still call."""
+    return [
+        worker
+        for worker in view.workers()
+        if worker.is_taker and (principal := view.principal(worker.principal)) is not None and reachable(c, principal)
+    ]
+
+
+def stuck(c: Coordinator, view: Reading, chosen: Iterable[Task]) -> list[NeedsHelp]:
+    """Which of these tasks cannot move without somebody."""
+    connected = takers(c, view)
+    return [help_ for task in chosen if (help_ := _help(view, task, connected)) is not None]
+
+
+def _help(view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
+    match task.state:
+        case "blocked":
+            return _blocked(view, task)
+        case "ready":
+            return _ready(view, task, connected)
+        case "in_review":
+            return _in_review(view, task)
+        case _:
+            return None
+
+
+def _blocked(view: Reading, task: Task) -> NeedsHelp | None:
+    for on in view.brief(task.id).depends_on:
+        dependency = view.task(on)
+        if dependency is not None and dependency.state in {"failed", "cancelled"}:
+            return {
+                "id": task.id,
+                "why": f"{on}, which it waits for, {_was(dependency)}",
+                "help": f"`trichrome retry {on}`, or cancel {task.id}",
+            }
+    return None
+
+
+def _was(task: Task) -> str:
+    return "failed" if task.state == "failed" else "was cancelled"
+
+
+def _ready(view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
+    run = view.run(task.run)
+    if run is not None and run.paused:
+        return {"id": task.id, "why": f"{task.run} is paused", "help": f"`trichrome resume {task.run}`"}
+    serving = [worker for worker in connected if worker.role in {None, task.role}]
+    if not serving:
+        return {
+            "id": task.id,
+            "why": f"no {task.role} worker is connected",
+            "help": f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
+        }
+    if task.author is not None and all(worker.name == task.author for worker in serving):
+        return {
+            "id": task.id,
+            "why": f"nobody but its author, {task.author}, could review {task.reviews}",
+            "help": f"start another {task.role} worker, or `trichrome approve {task.reviews.task}`"
+            if task.reviews is not None
+            else f"start another {task.role} worker",
+        }
+    return None
+
+
+def _in_review(view: Reading, task: Task) -> NeedsHelp | None:
+    review = view.task(task.review_task) if task.review_task is not None else None
+    if review is not None and not review.is_final:
+        return None
+    how = "is missing" if review is None else _was(review) if review.state != "completed" else "gave no verdict on it"
+    return {
+        "id": task.id,
+        "why": f"its review {task.review_task} {how}",
+        "help": f"`trichrome approve {task.id}` or `trichrome reject {task.id} --reason ...`",
+    }

@@ -1,0 +1,222 @@
+"""Creating tasks, and what their creator or the operator does to them later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trichrome.coordinator import consequences
+from trichrome.coordinator.answers import Cancelled, Created, CreatedTask
+from trichrome.coordinator.context import Caller, Coordinator
+from trichrome.coordinator.principals import worker_for
+from trichrome.domain import drafts, ids, tasks, text
+from trichrome.domain.drafts import Draft
+from trichrome.domain.events import RunCreated, TaskCreated
+from trichrome.domain.ids import RunId, TaskId
+from trichrome.domain.tasks import Task
+from trichrome.errors import ConflictError, InvalidError, NotFoundError
+from trichrome.store.port import Reading, TaskFilter, Writing
+
+
+def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str | None = None) -> Created:
+    """Create one task, or many at once: all or none.
+
+    Args:
+        c: the project.
+        caller: becomes the lead of a new run.
+        wanted: the tasks; `depends_on` may name siblings by `ref`.
+        run: the run they join; None begins one.
+
+    Raises:
+        TrichromeError: `invalid`, `too_large`, `cycle`, `unknown_role`, `not_found`, `key_reused`.
+    """
+    checked = drafts.checked(wanted, roles=c.roles, role_for_kind=c.role_for_kind)
+    with c.store.writing(actor=caller.principal, causation="create_task") as tx:
+        worker = worker_for(tx, caller)
+        made = _Making(c, tx, worker.name, run)
+        made_as = {place: made.one(draft) for place, draft in checked}
+        lines = [made_as[place] for place in sorted(made_as)]
+        answer: Created = {"run": made.run_of(lines), "tasks": lines}
+    answer["next"] = (
+        f"Call wait(run={answer['run']!r}) for the results; with a shell, run `trichrome wait {answer['run']}` in the "
+        "background instead, and end your turn."
+    )
+    return answer
+
+
+class _Making:
+    """Creating the drafts of one call, each after those it waits for."""
+
+    def __init__(self, c: Coordinator, tx: Writing, lead: str, run: str | None) -> None:
+        self._c = c
+        self._tx = tx
+        self._lead = lead
+        self._run = None if run is None else existing_run(tx, run)
+        self._refs: dict[str, TaskId] = {}
+
+    def run_of(self, lines: list[CreatedTask]) -> RunId:
+        """The run of the call: the given or new one, else that of the tasks which a key found."""
+        if self._run is None:
+            found = self._tx.task(TaskId(lines[0]["id"]))
+            assert found is not None
+            return found.run
+        return self._run
+
+    def one(self, draft: Draft) -> CreatedTask:
+        """Create one draft, or find what its key made."""
+        digest = draft.digest() if draft.key is not None else None
+        task = self._found(draft, digest) or self._made(draft, digest)
+        if draft.ref is not None:
+            self._refs[draft.ref] = task.id
+        line: CreatedTask = {"id": task.id, "state": task.state, "role": task.role}
+        if draft.ref is not None:
+            line["ref"] = draft.ref
+        return line
+
+    def _found(self, draft: Draft, digest: str | None) -> Task | None:
+        known = self._tx.task_by_key(draft.key) if draft.key is not None else None
+        if known is None:
+            return None
+        task, made_from = known
+        if made_from != digest:
+            raise ConflictError(
+                f"The key {draft.key!r} already made {task} with other content. Use another key for another task.",
+                code="key_reused",
+                field="key",
+            )
+        return self._tx.task(task)
+
+    def _made(self, draft: Draft, digest: str | None) -> Task:
+        c, tx = self._c, self._tx
+        if self._run is None:
+            self._run = tx.new_run()
+            tx.append(self._run, [RunCreated(run=self._run, lead=self._lead, on_lead_gone=c.settings.on_lead_gone)])
+        depends_on = [self._dependency(name) for name in draft.depends_on]
+        task = tx.new_task()
+        assert draft.role is not None
+        event = TaskCreated(
+            task=task,
+            run=self._run,
+            kind=draft.kind,
+            role=draft.role,
+            instructions=draft.instructions,
+            created_by=self._lead,
+            acceptance=draft.acceptance,
+            priority=draft.priority,
+            depends_on=tuple(on.id for on in depends_on),
+            waiting_on=sum(on.state != "completed" for on in depends_on),
+            files=draft.files,
+            review=draft.review,
+            key=draft.key,
+            key_digest=digest,
+            max_attempts=draft.max_attempts or c.settings.max_attempts,
+            max_review_rounds=c.settings.max_review_rounds,
+            not_before_seconds=draft.not_before_seconds,
+            time_limit_seconds=draft.time_limit_seconds or c.settings.time_limit_seconds,
+        )
+        tx.append(task, [event])
+        made = tx.task(task)
+        assert made is not None
+        return made
+
+    def _dependency(self, name: str) -> Task:
+        if name in self._refs:
+            return existing(self._tx, self._refs[name], field="depends_on")
+        try:
+            handle = ids.task_id(name, field="depends_on")
+        except InvalidError:
+            raise NotFoundError(
+                f"depends_on names {name[:40]!r}, which is neither a task nor the ref of one in this call.",
+                field="depends_on",
+            ) from None
+        return existing(self._tx, handle, field="depends_on")
+
+
+def existing(tx: Reading, task: str, *, field: str = "task") -> Task:
+    """A task that must exist.
+
+    Raises:
+        NotFoundError: it does not.
+        InvalidError: that is no task handle.
+    """
+    found = tx.task(ids.task_id(task, field=field))
+    if found is None:
+        raise NotFoundError(f"There is no task {task}. list_tasks shows those there are.", field=field)
+    return found
+
+
+def existing_run(tx: Reading, run: str, *, field: str = "run") -> RunId:
+    """A run that must exist.
+
+    Raises:
+        NotFoundError: it does not.
+        InvalidError: that is no run handle.
+    """
+    handle = ids.run_id(run, field=field)
+    if tx.run(handle) is None:
+        raise NotFoundError(f"There is no run {run}. list_tasks shows the runs of all tasks.", field=field)
+    return handle
+
+
+def cancel(
+    c: Coordinator, caller: Caller, *, task: str | None = None, run: str | None = None, reason: str | None = None
+) -> Cancelled:
+    """Cancel a task, or every task of a run that is not over; their workers learn it at their next call.
+
+    Raises:
+        TrichromeError: `invalid` unless exactly one of task and run is given; `not_found`.
+    """
+    if (task is None) == (run is None):
+        raise InvalidError("Say which task, or which run: one of the two.", field="task")
+    why = text.optional(reason, field="reason", limit=text.SUMMARY_BYTES) or "no longer wanted"
+    with c.store.writing(actor=caller.principal, causation="cancel_task") as tx:
+        by = worker_for(tx, caller).name
+        if task is not None:
+            chosen = [existing(tx, task)]
+        else:
+            assert run is not None
+            whole = TaskFilter(run=existing_run(tx, run), limit=10**9)
+            chosen = [line.task for line in tx.list_tasks(whole)]
+        cancelled: list[str] = []
+        for each in chosen:
+            now = tx.task(each.id)
+            assert now is not None
+            if not now.is_final:
+                consequences.decide(c, tx, now, tasks.Cancel(reason=why, by=by))
+                cancelled.append(each.id)
+    return {"cancelled": cancelled}
+
+
+def retry(c: Coordinator, caller: Caller, task: str) -> Task:
+    """Put a failed or cancelled task back, with all its tries.
+
+    Raises:
+        TrichromeError: `not_found`; `invalid` for a task that is neither failed nor cancelled.
+    """
+    with c.store.writing(actor=caller.principal, causation="retry") as tx:
+        by = worker_for(tx, caller).name
+        return consequences.decide(c, tx, existing(tx, task), tasks.Retry(by=by))
+
+
+def amend(
+    c: Coordinator,
+    caller: Caller,
+    task: str,
+    *,
+    priority: int | None = None,
+    instructions: str | None = None,
+) -> Task:
+    """Change a task's priority, or its instructions while nobody works on it.
+
+    Raises:
+        TrichromeError: `not_found`; `invalid` when it is too late, or nothing is to change.
+    """
+    if priority is None and instructions is None:
+        raise InvalidError("Say what to change: priority or instructions.", field="priority")
+    if priority is not None:
+        drafts.check_priority(priority)
+    if instructions is not None:
+        instructions = text.required(instructions, field="instructions", limit=text.INSTRUCTIONS_BYTES)
+    with c.store.writing(actor=caller.principal, causation="amend") as tx:
+        by = worker_for(tx, caller).name
+        command = tasks.Amend(by=by, priority=priority, instructions=instructions)
+        return consequences.decide(c, tx, existing(tx, task), command)

@@ -1,0 +1,168 @@
+"""The loop of an offline worker: claim, work, report, and the next one.
+
+Guarantees: each result is reported until the server has answered for it, over as many connections as that takes; what
+is no longer this worker's is dropped without a second report; a worker that is stopped gives back what it holds; a
+failure of the work fails the attempt, with its reason, and not the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.lowlevel
+
+from trichrome.errors import TrichromeError
+from trichrome.runners.offline.findings import quote
+from trichrome.runners.offline.work import Result
+
+NOT_OURS: Final = frozenset({"stale_attempt", "already_reported", "not_owner", "not_found"})
+"""Refusals of a report that mean: the attempt is over, or somebody else's. Drop the work and go on."""
+
+RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Pauses before a call is repeated that the server calls retryable; then its refusal stands."""
+
+REPORT_SECONDS: Final = 30.0
+"""How long a stop waits for a report that is on its way, so that work that was done is not done again."""
+
+RELEASE_SECONDS: Final = 5.0
+"""How long a stop waits for the attempt to be given back; after that the server's rescue frees it."""
+
+log = logging.getLogger(__name__)
+
+
+class Tools(Protocol):
+    """The server's tools, as a worker calls them."""
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Call a tool and give its answer.
+
+        Raises:
+            TrichromeError: the server refused, with its code.
+            ConnectionError: the connection is gone; whether the call was carried out is unknown.
+        """
+        ...
+
+
+@dataclass
+class Worker:
+    """One worker of one role. What it holds outlives a connection: `run` may be called again with another.
+
+    Attributes:
+        work: does one claimed task; whatever it raises fails the attempt.
+        wait_seconds: how long one `claim_task` blocks.
+        until_idle: how many waits in a row without work end `run`; None never does.
+    """
+
+    role: str
+    work: Callable[[Mapping[str, Any]], Awaitable[Result]]
+    wait_seconds: int = 30
+    until_idle: int | None = None
+    _claimed: Mapping[str, Any] | None = field(default=None, init=False)
+    _result: Result | None = field(default=None, init=False)
+    _idle: int = field(default=0, init=False)
+
+    async def run(self, tools: Tools) -> None:
+        """Work until idle. Cancelling it gives the held attempt back first.
+
+        Raises:
+            ConnectionError: the connection is gone; call again with a new one.
+            TrichromeError: the server refuses what this worker cannot mend.
+        """
+        try:
+            while self.until_idle is None or self._idle < self.until_idle:
+                await anyio.lowlevel.checkpoint()  # a shielded report alone would never see the stop
+                await self._step(tools)
+        except anyio.get_cancelled_exc_class():
+            await self._release(tools)
+            raise
+
+    async def _step(self, tools: Tools) -> None:
+        if self._claimed is None:
+            await self._claim(tools)
+        elif self._result is None:
+            self._result = await self._worked(tools, self._claimed)
+        else:
+            with anyio.move_on_after(REPORT_SECONDS, shield=True):
+                await self._report(tools, self._claimed["attempt"], self._result)
+
+    async def _claim(self, tools: Tools) -> None:
+        answer = await _patiently(tools, "claim_task", {"role": self.role, "wait_seconds": self.wait_seconds})
+        self._hold(answer)
+        self._idle = 0 if self._claimed else self._idle + 1
+
+    def _hold(self, claim: Mapping[str, Any] | None) -> None:
+        """Take what a claim answered as the work at hand; nothing, when it answered that there is none."""
+        self._claimed = claim if claim and claim.get("attempt") else None
+        self._result = None
+        if self._claimed:
+            log.info(
+                "%s took %s: %s", self.role, self._claimed["attempt"], quote(self._claimed["task"]["instructions"])
+            )
+
+    async def _worked(self, tools: Tools, claimed: Mapping[str, Any]) -> Result:
+        try:
+            return await self.work(await _completed(tools, claimed))
+        except ConnectionError:
+            raise
+        except Exception as error:  # whatever one task breaks, the worker is there for the next
+            log.exception("%s failed", claimed["attempt"])
+            return Result("failed", f"The work ended with {type(error).__name__}: {quote(str(error))}")
+
+    async def _report(self, tools: Tools, attempt: str, result: Result) -> None:
+        arguments = {"attempt": attempt, **result.arguments(), "claim_next": True}
+        try:
+            answer = await _patiently(tools, "report_result", arguments)
+        except TrichromeError as refusal:
+            if refusal.code in NOT_OURS:
+                log.info("%s is no longer ours: %s", attempt, refusal.message)
+                self._hold(None)
+            elif result.outcome == "failed":
+                raise
+            else:
+                self._result = Result("failed", f"The server refused the result: {refusal.message}", retry=False)
+            return
+        log.info("%s %s: %s", attempt, result.outcome, quote(result.summary))
+        self._hold(answer.get("claimed"))
+
+    async def _release(self, tools: Tools) -> None:
+        if self._claimed is None:
+            return
+        attempt = self._claimed["attempt"]
+        arguments = {"attempt": attempt, "outcome": "released", "summary": "The worker was stopped."}
+        with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+            try:
+                await tools.call("report_result", arguments)
+            except (TrichromeError, ConnectionError) as error:
+                log.info("%s was not given back: %s", attempt, error)
+                return
+            log.info("%s given back", attempt)
+
+
+async def _patiently(tools: Tools, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Call a tool, again after a pause where the server says that this may help."""
+    for pause in RETRY_SECONDS:
+        try:
+            return await tools.call(tool, arguments)
+        except TrichromeError as refusal:
+            if not refusal.retryable:
+                raise
+            log.info("%s: %s", tool, refusal.message)
+        await anyio.sleep(pause)
+    return await tools.call(tool, arguments)
+
+
+async def _completed(tools: Tools, claimed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The claim with the data of every dependency: an answer has a ceiling, and cuts those first."""
+    dependencies = [await _with_data(tools, dependency) for dependency in claimed.get("dependencies") or ()]
+    return {**claimed, "dependencies": dependencies}
+
+
+async def _with_data(tools: Tools, dependency: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "data" in dependency:
+        return dependency
+    task = await _patiently(tools, "get_task", {"task": dependency["id"]})
+    return {**dependency, "data": task.get("result", {}).get("data", {})}
