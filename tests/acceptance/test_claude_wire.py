@@ -29,7 +29,7 @@ class House:
     """A project with the witness as its only server."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._notes = folder / "notes.jsonl"
 
     def claude(self, api: MessagesApi, *, environment: dict[str, str] | None = None, **options: Any) -> Claude:
@@ -38,9 +38,9 @@ class House:
             "args": ["-I", witness.__file__, str(self._notes)],
             "env": {"WITNESS_MEET": str(len(COLOURS)), **(environment or {})},
         }
-        home, allowed = self._folder / "home", ["mcp__witness__*"]
+        home, allowed = self.folder / "home", ["mcp__witness__*"]
         return Claude(
-            home=home, folder=self._folder, api_url=api.url, servers={"witness": server}, allowed=allowed, **options
+            home=home, folder=self.folder, api_url=api.url, servers={"witness": server}, allowed=allowed, **options
         )
 
     @property
@@ -121,7 +121,7 @@ def test_server_is_told_the_session_and_that_it_is_headless(house: House) -> Non
     (environment,) = house.environments
     assert environment["CLAUDE_CODE_ENTRYPOINT"] == "sdk-cli"
     assert environment["CLAUDE_CODE_SESSION_ID"] == answer.result["session_id"]
-    assert Path(environment["CLAUDE_PROJECT_DIR"]) == house._folder
+    assert Path(environment["CLAUDE_PROJECT_DIR"]) == house.folder
 
 
 def test_server_is_told_that_a_session_is_interactive(house: House) -> None:

@@ -65,6 +65,8 @@ def serve(note: Any) -> None:
                 answer(number, {"content": [{"type": "text", "text": "refused"}], "isError": True})
             case {"id": number}:
                 send({"id": number, "error": {"code": -32601, "message": "unknown"}})
+            case _:
+                pass  # a notification wants no answer
 
 
 def answer(number: int | str, result: dict[str, Any]) -> None:

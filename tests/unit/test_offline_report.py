@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trichrome.runners.offline.files import Project
 from trichrome.runners.offline.findings import Finding, findings_in, fit_items, fit_text, quote, visible
-from trichrome.runners.offline.report import Corrections, Section, citations, corrected, render
+from trichrome.runners.offline.report import Corrections, Section, citations, code, corrected, render
 from trichrome.runners.offline.review import check
 
 paths = st.text(min_size=1, max_size=300).map(visible).filter(bool)
@@ -29,6 +29,14 @@ def test_citations_of_a_report_are_the_findings_that_went_in(found: list[Finding
 @given(texts)
 def test_quoting_twice_changes_nothing(text: str) -> None:
     assert quote(quote(text)) == quote(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("a", "`a`"), ("a`b", "``a`b``"), ("a``b", "```a``b```"), ("`", "`` ` ``"), ("a`", "`` a` ``"), ("", "` `")],
+)
+def test_code_span_holds_any_backticks(text: str, span: str) -> None:
+    assert code(text) == span
 
 
 @pytest.mark.parametrize(

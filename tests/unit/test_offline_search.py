@@ -70,13 +70,14 @@ def test_a_finding_carries_the_line_and_what_matched(folder: Path, write: Write)
 def test_ignored_files_are_not_searched(folder: Path, write: Write) -> None:
     write(
         {
-            ".gitignore": "secret*\nbuild/\n!build/\nout/\n*.log\n!kept.log\n",
+            ".gitignore": "secret*\nbuild/\n!build/\nout/\n*.log\n!kept.log\n*.bak\n",
             "secrets.py": "needle\n",
             "out/x.py": "needle\n",
             "kept.log": "needle\n",
             "lost.log": "needle\n",
             "sub/.gitignore": "*.tmp\n!lost.log\n/only_here.py\n",
             "sub/a.tmp": "needle\n",
+            "sub/a.bak": "needle\n",
             "sub/lost.log": "needle\n",
             "sub/only_here.py": "needle\n",
             "sub/deep/only_here.py": "needle\n",
@@ -100,11 +101,13 @@ def test_folder_that_a_repository_around_it_ignores_is_still_searched(tmp_path: 
 def test_git_of_a_calling_hook_does_not_redirect_the_search(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    write({"a.py": "needle\n", ".gitignore": "b.py\n", "b.py": "needle\n"})
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for repository in (mine, other):
+        subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    write({"mine/a.py": "needle\n", "mine/b.py": "needle\n", "other/.git/info/exclude": "a.py\n"})
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
 
-    assert places(tmp_path, "needle") == ["a.py:1"]
+    assert places(mine, "needle") == ["a.py:1", "b.py:1"]
 
 
 def test_links_binaries_and_large_files_are_not_read(folder: Path, write: Write) -> None:
@@ -160,10 +163,10 @@ def test_word_that_is_also_a_folder_is_searched(folder: Path, write: Write) -> N
     assert places(folder, "Find usages of `store`.") == ["b.py:1"]
 
 
-def test_line_about_both_words_comes_before_lines_about_one(folder: Path, write: Write) -> None:
-    write({"a.py": "raise ValueError\n" * 5 + "handler\n" * 5, "z.py": "handle_error\n"})
+def test_line_about_both_words_comes_before_a_better_line_about_one(folder: Path, write: Write) -> None:
+    write({"a.py": "raise ValueError\n" * 50 + "def handle(): ...\n", "z.py": "handle_failure()\n"})
 
-    assert places(folder, "error handling")[0] == "z.py:1"
+    assert places(folder, "error handling")[:2] == ["z.py:1", "a.py:51"]
 
 
 def test_findings_are_bounded_in_all_and_in_each_file(folder: Path, write: Write) -> None:

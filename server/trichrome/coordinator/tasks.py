@@ -37,8 +37,9 @@ def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str 
         lines = [made_as[place] for place in sorted(made_as)]
         answer: Created = {"run": made.run_of(lines), "tasks": lines}
     answer["next"] = (
-        f"Call wait(run={answer['run']!r}) for the results; with a shell, run `trichrome wait {answer['run']}` in the "
-        "background instead, and end your turn."
+        f"Have workers claim them. Then end your turn: with a shell, run `trichrome wait {answer['run']}` there in the "
+        "background (run_in_background, timeout 7200000) and you are woken once; without one, call "
+        f"wait(run={answer['run']!r})."
     )
     return answer
 

@@ -32,6 +32,16 @@ def number(handle: str) -> int:
     return int(handle[1:])
 
 
+def is_task(stream: str) -> bool:
+    """Whether a stream is a task's."""
+    return _TASK.fullmatch(stream) is not None
+
+
+def is_run(stream: str) -> bool:
+    """Whether a stream is a run's."""
+    return _RUN.fullmatch(stream) is not None
+
+
 def task_id(text: str, *, field: str = "task") -> TaskId:
     """Read a task handle.
 

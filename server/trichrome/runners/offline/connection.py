@@ -88,7 +88,7 @@ async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: in
     Returns:
         0 when it left by itself or was stopped, 1 when the server refused it or could not be kept running.
     """
-    work = partial(_in_own_process, str(project))
+    work = partial(in_own_process, str(project))
     worker = Worker(role=role, work=work, wait_seconds=wait_seconds, until_idle=until_idle)
     code = 0  # what a stop leaves it at
     async with anyio.create_task_group() as group:
@@ -98,12 +98,12 @@ async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: in
     return code
 
 
-async def _in_own_process(project: str, claimed: Mapping[str, Any]) -> Result:
+async def in_own_process(project: str, claimed: Mapping[str, Any], seconds: float = WORK_SECONDS) -> Result:
     """Do the work where it can be stopped at any moment, be it caught in a regular expression."""
     try:
-        return await anyio.to_process.run_sync(perform_bounded, project, claimed, cancellable=True)
+        return await anyio.to_process.run_sync(perform_bounded, project, claimed, seconds, cancellable=True)
     except anyio.BrokenWorkerProcess:
-        message = f"The work was ended: it took longer than {WORK_SECONDS:.0f} s, or its process was killed."
+        message = f"The work was ended: it took longer than {seconds:g} s, or its process was killed."
         return Result("failed", message, retry=False)
 
 
@@ -116,7 +116,8 @@ async def _stop_on_signal(scope: anyio.CancelScope) -> None:
 
 def _server(role: str, project: Path) -> StdioServerParameters:
     """The worker's own server, with this process's environment: the SDK's default passes on next to nothing."""
-    environment = {"TRICHROME_HOME": str(project), **os.environ, "TRICHROME_ROLE": role}
+    worker = {"TRICHROME_ROLE": role, "TRICHROME_TOOLSET": "worker"}
+    environment = {"TRICHROME_HOME": str(project), **os.environ, **worker}
     return StdioServerParameters(command=sys.executable, args=["-m", "trichrome", "mcp"], env=environment)
 
 
@@ -141,6 +142,11 @@ async def _keep_connected(worker: Worker, server: StdioServerParameters) -> int:
                 if tools.answered:
                     unheard = 0
         except* (MCPError, OSError) as failed:
-            log.info("the server did not start: %s", failed.exceptions)
+            log.info("the server did not start: %s", _cause(failed))
     log.error("the server ended %d times without an answer; `trichrome doctor` may say why", unheard)
     return 1
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong inside the task groups that wrapped it."""
+    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -156,13 +156,13 @@ async def _patiently(tools: Tools, tool: str, arguments: Mapping[str, Any]) -> d
 
 
 async def _completed(tools: Tools, claimed: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The claim with the data of every dependency: an answer has a ceiling, and cuts those first."""
+    """The claim with the data of every dependency: an answer has a ceiling, and has words where it left data out."""
     dependencies = [await _with_data(tools, dependency) for dependency in claimed.get("dependencies") or ()]
     return {**claimed, "dependencies": dependencies}
 
 
 async def _with_data(tools: Tools, dependency: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "data" in dependency:
+    if not isinstance(dependency.get("data"), str):
         return dependency
     task = await _patiently(tools, "get_task", {"task": dependency["id"]})
-    return {**dependency, "data": task.get("result", {}).get("data", {})}
+    return {**dependency, "data": task.get("result", {}).get("data")}

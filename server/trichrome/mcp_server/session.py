@@ -1,0 +1,170 @@
+"""One server process as the log sees it: the project, the principal, and who is calling.
+
+Nothing of the project is opened before the first call, so that a server that only lists its tools leaves no trace; a
+project that cannot be opened is a refusal of each call, never the end of the server. The calls that block run in
+threads; this object is shared by them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from trichrome import logs
+from trichrome.bootstrap import Project, open_project
+from trichrome.coordinator import Caller, Coordinator, attempts, liveness, principals
+from trichrome.domain import ids
+from trichrome.domain.text import word
+from trichrome.errors import InvalidError, TrichromeError
+from trichrome.processes import ClientChain, this_machine, this_process
+from trichrome.store.port import Principal
+
+CLAUDE_CODE: Final = "claude-code"
+"""How Claude Code names itself to a server."""
+VISIBLE_LEASE_SECONDS: Final = 60.0
+"""Lease of attempts whose client can be seen: it decides nothing, it only shows a worker as suspect."""
+NAMED_LEASE_SECONDS: Final = 600.0
+"""Lease of a named worker, whose attempts survive client and server."""
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of one server.
+
+    Attributes:
+        chain: our ancestors up to the client, as recorded at the start.
+        role: the one role it may serve; None for all.
+        worker: the named worker it is.
+        durability: overrides the project's setting.
+    """
+
+    chain: ClientChain
+    role: str | None = None
+    worker: str | None = None
+    durability: str | None = None
+    client_name: str | None = None
+    principal: Principal | None = None
+    _project: Project | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a call has opened the project yet."""
+        return self._project is not None
+
+    @property
+    def is_declared_worker(self) -> bool:
+        """Whether it was started to work, so that it counts as connected before its first call."""
+        return self.role is not None or self.worker is not None
+
+    def project(self) -> Project:
+        """The project, opened at the first call, with this server introduced to it.
+
+        Raises:
+            TrichromeError: it cannot be opened, or the named worker is served already; the next call tries again.
+        """
+        with self._opening:
+            if self._project is None:
+                self._project = self._opened()
+            return self._project
+
+    def _opened(self) -> Project:
+        project = open_project(flags={"durability": self.durability})
+        try:
+            self._check_names(project)
+            principal = self._described(project)
+            principals.introduce(project.coordinator, principal)
+        except BaseException:
+            project.close()
+            raise
+        self.principal = principal
+        logs.open_log(project.data, name="server", level=project.loaded.config.log_level)
+        logs.get("server").info("opened", principal=principal.id, client=self.client_name, pid=os.getpid())
+        return project
+
+    def _check_names(self, project: Project) -> None:
+        if self.worker is not None:
+            word(self.worker, field="TRICHROME_WORKER")
+        if self.role is not None and self.role not in project.roles.names:
+            raise InvalidError(
+                f"TRICHROME_ROLE is {self.role[:40]!r}, which is no role here. Roles: "
+                f"{', '.join(project.roles.names)}.",
+                code="unknown_role",
+            )
+
+    def _described(self, project: Project) -> Principal:
+        machine, server = this_machine(), this_process()
+        client = self.chain.client.ref if self.chain.client is not None else None
+        if self.worker is not None:
+            lease = NAMED_LEASE_SECONDS
+        elif client is not None:
+            lease = VISIBLE_LEASE_SECONDS
+        else:
+            lease = project.loaded.config.lease_seconds
+        return Principal(
+            id=secrets.token_hex(8),
+            machine=(machine.host, machine.boot, machine.pid_namespace),
+            server=(server.pid, server.start),
+            client=(client.pid, client.start) if client is not None else None,
+            session=os.environ.get("CLAUDE_CODE_SESSION_ID") if self.client_name == CLAUDE_CODE else None,
+            name=self.worker,
+            role=self.role,
+            lease_seconds=lease,
+        )
+
+    def caller(self) -> tuple[Coordinator, Caller]:
+        """The project's coordinator, and who is calling.
+
+        A client that names itself Claude Code may hold several agents that nothing tells apart, headless or not, so
+        it is one known worker only when it was started as one.
+
+        Raises:
+            TrichromeError: as `project`.
+        """
+        coordinator = self.project().coordinator
+        assert self.principal is not None
+        return coordinator, Caller(
+            principal=self.principal.id,
+            roles=None if self.role is None else (self.role,),
+            known=self.client_name != CLAUDE_CODE or self.is_declared_worker,
+        )
+
+    # --- keeping ------------------------------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Renew the leases of this server's attempts."""
+        if self._project is not None and self.principal is not None:
+            liveness.renew(self._project.coordinator, self.principal)
+
+    def sweep(self) -> None:
+        """Rescue what dead clients held."""
+        if self._project is not None:
+            for attempt in liveness.sweep(self._project.coordinator):
+                logs.get("server").info("ended", attempt=str(attempt))
+
+    def give_back(self, answer: Mapping[str, Any]) -> None:
+        """Release an attempt that began with an answer which nobody read."""
+        claimed = answer.get("claimed", answer)
+        if self._project is None or self.principal is None or claimed.get("resumed") or not claimed.get("attempt"):
+            return
+        attempts.release(
+            self._project.coordinator,
+            ids.attempt_id(claimed["attempt"]),
+            principal=self.principal.id,
+            reason="its claim was never read",
+        )
+
+    def leave(self) -> None:
+        """Say that this server stops, if that is still possible. Attempts go on: their client decides about them."""
+        project, self._project = self._project, None
+        if project is None or self.principal is None:
+            return
+        try:
+            principals.disconnect(project.coordinator, self.principal.id)
+            project.close()
+        except TrichromeError as error:
+            logs.get("server").warning("left without a word", error=error.message)

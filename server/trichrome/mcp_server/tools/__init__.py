@@ -1,0 +1,15 @@
+"""Every tool, by family, in the order a reader meets them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from trichrome.mcp_server.registry import Tool, Toolset
+from trichrome.mcp_server.tools import lead, team, worker
+
+TOOLS: Final[tuple[Tool[Any], ...]] = (*worker.TOOLS, *team.TOOLS, *lead.TOOLS)
+
+
+def of(toolset: Toolset) -> tuple[Tool[Any], ...]:
+    """The tools that a toolset shows."""
+    return tuple(tool for tool in TOOLS if toolset == "all" or toolset in tool.toolsets)
