@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from trichrome.coordinator import briefing, consequences, liveness
+from trichrome.coordinator import briefing, consequences, liveness, sizes
 from trichrome.coordinator.answers import Claimed, Held, Progress, ReportAnswer
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import is_same_client, is_server_gone, standing, worker_for
@@ -170,12 +170,13 @@ def _resume(c: Coordinator, tx: Writing, caller: Caller, held: AttemptId) -> Cla
 
 def _handed_over(tx: Reading, task: Task, attempt: AttemptId) -> Claimed:
     work, dependencies = briefing.brief(tx, task)
-    return {
+    claimed: Claimed = {
         "attempt": str(attempt),
         "task": work,
         "dependencies": dependencies,
         "next": _GO.format(attempt=str(attempt)),
     }
+    return cast("Claimed", sizes.fitted(claimed))
 
 
 # --- going on ---------------------------------------------------------------------------------------------------------

@@ -1,13 +1,6 @@
-"""What a claim hands over: the task, what came before it, and never more than a model can read.
-
-What other agents wrote comes in labelled fields. Dependency data is cut first, then summaries; artifacts stay as
-pointers.
-"""
+"""What a claim hands over: the task, and what came before it. What other agents wrote comes in labelled fields."""
 
 from __future__ import annotations
-
-import json
-from typing import Final
 
 from trichrome.coordinator.answers import DependencyResult, FeedbackText, ReviewedText, Work
 from trichrome.domain.events import Report
@@ -15,20 +8,9 @@ from trichrome.domain.ids import TaskId
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Reading
 
-ANSWER_TOKENS: Final = 10_000
-"""The most an answer may cost its reader."""
-BYTES_A_TOKEN: Final = 4
-_OVERHEAD_BYTES: Final = 2_000
-_CUT_SUMMARY_CHARS: Final = 200
-
-
-def size(value: object) -> int:
-    """Bytes of a value as compact JSON."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-
 
 def brief(view: Reading, task: Task) -> tuple[Work, list[DependencyResult]]:
-    """The task as its worker reads it, and the results of what it depended on, within the size of an answer."""
+    """The task as its worker reads it, and the results of what it depended on."""
     content = view.brief(task.id)
     work: Work = {"id": task.id, "kind": task.kind, "role": task.role, "instructions": content.instructions}
     if content.acceptance is not None:
@@ -43,7 +25,6 @@ def brief(view: Reading, task: Task) -> tuple[Work, list[DependencyResult]]:
     if task.reviews is not None:
         work["reviews"] = _reviewed(view, task)
     dependencies = [_result(view, dependency) for dependency in content.depends_on]
-    _cut(dependencies, ANSWER_TOKENS * BYTES_A_TOKEN - _OVERHEAD_BYTES - size(work))
     return work, dependencies
 
 
@@ -88,15 +69,3 @@ def _result(view: Reading, dependency: TaskId) -> DependencyResult:
     if report is not None and report.artifacts:
         line["artifacts"] = list(report.artifacts)
     return line
-
-
-def _cut(dependencies: list[DependencyResult], budget: int) -> None:
-    """Cut in place until the list fits: the largest data first, then summaries."""
-    for line in sorted((each for each in dependencies if "data" in each), key=lambda each: -size(each["data"])):
-        if size(dependencies) <= budget:
-            return
-        line["data"] = f"left out for length; get_task({line['id']!r}) shows it"
-    for line in sorted(dependencies, key=lambda each: -len(each["summary"])):
-        if size(dependencies) <= budget:
-            return
-        line["summary"] = line["summary"][:_CUT_SUMMARY_CHARS] + " ..."

@@ -8,7 +8,7 @@ sweeps, or a sweep and an adoption, cannot both win.
 
 from __future__ import annotations
 
-from trichrome.coordinator import consequences
+from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
 from trichrome.coordinator.principals import is_here
 from trichrome.domain import tasks
@@ -43,6 +43,8 @@ def sweep(c: Coordinator) -> list[AttemptId]:
             command = _ending(c, task, live, why)
             if task is not consequences.decide(c, tx, task, command):
                 ended.append(live.attempt)
+    if c.settings.on_lead_gone == "pause":
+        runs.pause_leaderless(c)
     return ended
 
 

@@ -89,6 +89,15 @@ def is_server_gone(c: Coordinator, principal: Principal) -> bool:
     return is_here(c, principal) and not c.is_alive(principal.server)
 
 
+def is_reachable(c: Coordinator, principal: Principal) -> bool:
+    """Whether a principal's client can still call, as far as can be seen from here."""
+    if not principal.connected:
+        return False
+    if not is_here(c, principal):
+        return True
+    return c.is_alive(principal.server) and (principal.client is None or c.is_alive(principal.client))
+
+
 def is_same_client(one: Principal, other: Principal) -> bool:
     """Whether two principals are servers of one client: one process, one Claude Code session, or one named worker."""
     if one.name is not None or other.name is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trichrome.coordinator import briefing, history, liveness, stuck
+from trichrome.coordinator import briefing, history, liveness, runs, stuck
 from trichrome.coordinator.answers import (
     AttemptLine,
     FeedbackText,
@@ -18,11 +18,11 @@ from trichrome.coordinator.answers import (
     WorkerState,
 )
 from trichrome.coordinator.context import OPERATOR_NAME, Coordinator
-from trichrome.coordinator.principals import is_server_gone
+from trichrome.coordinator.principals import is_reachable, is_server_gone
 from trichrome.coordinator.tasks import existing, existing_run
 from trichrome.domain import ids
 from trichrome.domain.events import Report
-from trichrome.domain.tasks import FINAL, STATES, Attempt, State, Task
+from trichrome.domain.tasks import STATES, Attempt, State, Task
 from trichrome.errors import InvalidError
 from trichrome.store.port import LiveAttempt, Reading, Recorded, Reported, TaskFilter, TaskLine
 
@@ -167,8 +167,8 @@ def status(c: Coordinator) -> Status:
             "workers": _workers(c, view, live),
             "needs_you": stuck.stuck(c, view, _waiting(view))[:_HELP_LINES],
         }
-        if leaderless := _leaderless(c, view):
-            answer["leaderless"] = leaderless
+        if leaderless := runs.leaderless(c, view):
+            answer["leaderless"] = [str(run.id) for run in leaderless]
     return answer
 
 
@@ -197,7 +197,7 @@ def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[Wor
 
 def _is_connected(c: Coordinator, view: Reading, principal: str) -> bool:
     known = view.principal(principal)
-    return known is not None and stuck.reachable(c, known)
+    return known is not None and is_reachable(c, known)
 
 
 def _state_of(c: Coordinator, live: LiveAttempt | None) -> WorkerState:
@@ -208,18 +208,6 @@ def _state_of(c: Coordinator, live: LiveAttempt | None) -> WorkerState:
     if live.principal is not None and is_server_gone(c, live.principal):
         return "detached"
     return "suspect" if live.lapsed else "working"
-
-
-def _leaderless(c: Coordinator, view: Reading) -> list[str]:
-    """Runs that are not over and whose lead can no longer call."""
-    open_runs = {line.task.run for state in set(STATES) - FINAL for line in view.list_tasks(TaskFilter(state=state))}
-    without: list[str] = []
-    for handle in sorted(open_runs, key=ids.number):
-        run = view.run(handle)
-        lead = view.worker(run.lead) if run is not None else None
-        if lead is not None and lead.name != OPERATOR_NAME and not _is_connected(c, view, lead.principal):
-            without.append(handle)
-    return without
 
 
 def events(c: Coordinator, *, after: int = 0, limit: int = 1000) -> list[Recorded]:

@@ -6,18 +6,9 @@ from collections.abc import Iterable
 
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import is_here
+from trichrome.coordinator.principals import is_reachable
 from trichrome.domain.tasks import Task
-from trichrome.store.port import Principal, Reading, Worker
-
-
-def reachable(c: Coordinator, principal: Principal) -> bool:
-    """Whether a principal's client can still call, as far as can be seen from here."""
-    if not principal.connected:
-        return False
-    if not is_here(c, principal):
-        return True
-    return c.is_alive(principal.server) and (principal.client is None or c.is_alive(principal.client))
+from trichrome.store.port import Reading, Worker
 
 
 def takers(c: Coordinator, view: Reading) -> list[Worker]:
@@ -25,7 +16,9 @@ def takers(c: Coordinator, view: Reading) -> list[Worker]:
     return [
         worker
         for worker in view.workers()
-        if worker.is_taker and (principal := view.principal(worker.principal)) is not None and reachable(c, principal)
+        if worker.is_taker
+        and (principal := view.principal(worker.principal)) is not None
+        and is_reachable(c, principal)
     ]
 
 

@@ -26,7 +26,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Res
 from mcp.shared.exceptions import MCPError
 
 from trichrome import logs
-from trichrome.coordinator import messages
+from trichrome.coordinator import messages, sizes
 from trichrome.errors import ErrorFacts, NotFoundError, TrichromeError
 from trichrome.mcp_server import prompts, resources, tools
 from trichrome.mcp_server.registry import Call, Tool, Toolset
@@ -208,6 +208,9 @@ _DEFECT: Final[ErrorFacts] = {
 
 def _answered(answer: Mapping[str, Any], *, is_error: bool = False) -> types.CallToolResult:
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > sizes.ANSWER_BYTES // 4:  # a character takes at most four bytes
+        answer = sizes.fitted(dict(answer))
+        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=dict(answer), is_error=is_error
     )

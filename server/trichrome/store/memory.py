@@ -19,6 +19,7 @@ from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.reservations import Hold
+from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Attempt, State, Task
 from trichrome.store import codec
 from trichrome.store.port import LiveAttempt, Principal, Recorded, Reported, TaskFilter, TaskLine, Worker
@@ -54,6 +55,10 @@ class _Transaction(FoldedTables):
 
     def position(self) -> int:
         return len(self._store.log)
+
+    def open_runs(self) -> list[Run]:
+        moving = {task.run for task in self._views.tasks.values() if not task.is_final}
+        return [self._views.runs[run] for run in sorted(moving, key=number)]
 
     def newest_run(self, lead: str) -> RunId | None:
         mine = [run.id for run in self._views.runs.values() if run.lead == lead]

@@ -154,6 +154,10 @@ class Reading(Protocol):
         """A run's state."""
         ...
 
+    def open_runs(self) -> list[Run]:
+        """Runs with a task that is not over, oldest first."""
+        ...
+
     def newest_run(self, lead: str) -> RunId | None:
         """The run that this worker created last."""
         ...

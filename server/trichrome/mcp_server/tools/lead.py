@@ -146,8 +146,8 @@ TOOLS: Final[tuple[Tool[Any], ...]] = (
     Tool(
         "create_task",
         "Create one task, or all of tasks=[{ref, kind, instructions, ...}] at once; depends_on names tasks or refs. "
-        "kind picks the role: search, analyze: blue; implement, fix, refactor, test, document: green; review: red; other "
-        "kinds need role. review names a role that judges the result. files: paths it will change. priority 0 urgent "
+        "kind picks the role: search, analyze: blue; implement, fix, refactor, test, document: green; review: red; "
+        "others need role. review names a role that judges the result. files: paths it will change. priority 0 urgent "
         "to 9. key: the same again finds the first. Without run, a new one.",
         CreateTask,
         _create_task,

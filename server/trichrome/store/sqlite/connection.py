@@ -39,7 +39,7 @@ def open_file(path: Path, durability: Durability) -> apsw.Connection:
         StoreUnavailableError: it cannot be opened, or this apsw carries a SQLite that can corrupt it.
         StoreTooNewError: a newer program made it.
     """
-    if apsw.sqlite_lib_version() and _library_version() < OLDEST_SQLITE:
+    if apsw.sqlite_lib_version() and library_version() < OLDEST_SQLITE:
         raise StoreUnavailableError(
             f"apsw here carries SQLite {apsw.sqlite_lib_version()}, which can corrupt a log that several programs "
             "write. Install apsw 3.51.3 or newer."
@@ -57,7 +57,8 @@ def open_file(path: Path, durability: Durability) -> apsw.Connection:
     return connection
 
 
-def _library_version() -> int:
+def library_version() -> int:
+    """The SQLite that apsw carries, as one number: 3051003 for 3.51.3."""
     major, minor, patch = (int(part) for part in apsw.sqlite_lib_version().split(".")[:3])
     return major * 1_000_000 + minor * 1_000 + patch
 

@@ -91,6 +91,7 @@ def m0002_views(db: Database) -> None:
     db.execute("create index tasks_running on tasks (worker) where state = 'running'")
     db.execute("create index tasks_by_run on tasks (run, number)")
     db.execute("create index tasks_by_state on tasks (state, number)")
+    db.execute("create index tasks_open on tasks (run) where ended is null")
     db.execute("create index tasks_ended on tasks (run, ended) where ended is not null")
     db.execute(
         "create table past_attempts (task integer, number integer, worker text, principal text, state text, "

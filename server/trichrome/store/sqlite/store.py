@@ -20,6 +20,7 @@ from trichrome.domain.events import Event
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
+from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Attempt, State
 from trichrome.store import codec
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
@@ -120,6 +121,15 @@ class _Transaction(SoftState):
         return MessageId(f"m{self._next('messages')}")
 
     # --- views --------------------------------------------------------------------------------------------------------
+
+    def open_runs(self) -> list[Run]:
+        found = rows(
+            self.connection,
+            "select number from runs where exists "
+            "(select 1 from tasks indexed by tasks_open where run = runs.number and ended is null) order by number",
+        )
+        runs = [self.run(RunId(f"r{run}")) for (run,) in found]
+        return [run for run in runs if run is not None]
 
     def newest_run(self, lead: str) -> RunId | None:
         found = row(self.connection, "select max(number) from runs where lead = ?", lead)
