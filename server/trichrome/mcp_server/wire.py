@@ -25,6 +25,8 @@ from mcp.shared.message import SessionMessage
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """The longest message taken: 200 tasks with instructions of 64 KiB fit."""
+DRAIN_SECONDS: Final = 1.0
+"""How long what was asked before the end of input may take to be answered."""
 _READ_BYTES: Final = 256 * 1024
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _ID: Final = re.compile(rb'"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){0,200}")')
@@ -163,6 +165,27 @@ async def _wait_writable(descriptor: int) -> None:
         return  # a regular file: always writable, and epoll says so this way
 
 
+class _Open:
+    """Requests that have no answer yet."""
+
+    def __init__(self) -> None:
+        self._ids: set[Id] = set()
+        self._changed = anyio.Event()
+
+    def add(self, request: Id) -> None:
+        self._ids.add(request)
+
+    def discard(self, request: Id) -> None:
+        self._ids.discard(request)
+        self._changed.set()
+
+    async def none(self) -> None:
+        """Wait until every request is answered."""
+        while self._ids:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+
 @asynccontextmanager
 async def streams(
     wire: Wire, *, on_written: Callable[[Id], None], on_gone: Callable[[], Awaitable[None]]
@@ -174,6 +197,7 @@ async def streams(
         on_written: told the id of each answer that was written.
         on_gone: awaited once, when nobody reads the answers any more.
     """
+    open_requests = _Open()
     to_server, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     writer, from_server = anyio.create_memory_object_stream[SessionMessage](0)
 
@@ -182,7 +206,9 @@ async def streams(
         async with to_server:
             async for chunk in wire.chunks():
                 for line, is_whole in lines.feed(chunk):
-                    await _deliver(wire, line, is_whole, to_server)
+                    await _deliver(wire, line, is_whole, to_server, open_requests)
+            with anyio.move_on_after(DRAIN_SECONDS):
+                await open_requests.none()
 
     async def write() -> None:
         async with from_server:
@@ -194,6 +220,7 @@ async def streams(
                     return
                 if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
                     on_written(message.message.id)
+                    open_requests.discard(message.message.id)
 
     async with anyio.create_task_group() as group:
         group.start_soon(_quietly, read)
@@ -210,7 +237,11 @@ async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _deliver(
-    wire: Wire, line: bytes, is_whole: bool, to_server: MemoryObjectSendStream[SessionMessage | Exception]
+    wire: Wire,
+    line: bytes,
+    is_whole: bool,
+    to_server: MemoryObjectSendStream[SessionMessage | Exception],
+    open_requests: _Open,
 ) -> None:
     if not is_whole:
         message = f"The message is longer than {MAX_LINE_BYTES} bytes and was dropped. Send less in one call."
@@ -224,4 +255,6 @@ async def _deliver(
         message = "That line is no JSON-RPC message. Send one JSON object a line."
         await wire.write(error_line(id_in(line), types.PARSE_ERROR, message, stable="invalid"))
         return
+    if isinstance(message_.message, types.JSONRPCRequest):
+        open_requests.add(message_.message.id)
     await to_server.send(message_)
