@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.anyio
 
 BOUND_SECONDS = 60.0
 ENDLESS = "Find /(a+)+$/"
-Start = Callable[[str], Any]
+FOR_EVER = OfflineRunner(wait_seconds=20)
+Start = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ async def start(project: Path, environment: dict[str, str]) -> AsyncIterator[Sta
     """Starts workers as their runner says, and ends those that the test left."""
     async with AsyncExitStack() as stack:
 
-        async def started(role: str) -> Process:
-            launch = OfflineRunner(wait_seconds=20).launch(role, project)
+        async def started(role: str, runner: OfflineRunner = FOR_EVER) -> Process:
+            launch = runner.launch(role, project)
             process = await anyio.open_process(
                 launch.command, env={**environment, **launch.environment}, stdin=None, stdout=None, stderr=None
             )
@@ -163,6 +164,18 @@ async def test_worker_whose_server_is_killed_goes_on_with_another(lead: Lead, st
 
     assert [attempt["state"] for attempt in found["attempts"]] == ["completed"]
     assert worker.returncode is None
+
+
+async def test_idle_worker_leaves_by_itself(lead: Lead, start: Start) -> None:
+    created = await lead.call("create_task", kind="search", instructions="Find logins")
+    worker = await start("blue", OfflineRunner(wait_seconds=0, until_idle=1))
+
+    with anyio.fail_after(BOUND_SECONDS):
+        code = await worker.wait()
+
+    found = await lead.until(created["tasks"][0]["id"], "completed")
+    assert code == 0
+    assert found["result"]["data"]["findings"][0]["file"] == "auth.py"
 
 
 async def test_worker_of_an_unknown_role_leaves_with_a_failure(start: Start) -> None:

@@ -33,7 +33,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 class Script:
     """A connection that answers from a script and keeps what was called; past its end there is nothing to do."""
 
-    def __init__(self, *answers: Answer, then: Callable[[str], None] = lambda _tool: None) -> None:
+    def __init__(self, *answers: Answer, then: Callable[[str], object] = lambda _tool: None) -> None:
         self.answers = list(answers)
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.then = then
@@ -184,53 +184,85 @@ async def test_stopped_worker_gives_back_what_it_works_on() -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
+    one = worker(endless)
     tools = Script(claimed("t1.1"))
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            group.start_soon(worker(endless).run, tools)
+            group.start_soon(one.run, tools)
             await began.wait()
-            group.cancel_scope.cancel()
+            stopped = one.stop()
 
+    assert stopped
     assert tools.reports == [("t1.1", "released")]
 
 
 async def test_stop_during_a_report_lets_it_finish_and_gives_back_the_next_task() -> None:
-    scope = anyio.CancelScope()
-    tools = Script(
-        claimed("t1.1"),
-        accepted(claimed("t2.1")),
-        then=lambda tool: scope.cancel() if tool == "report_result" else None,
-    )
+    one = worker(until_idle=None)
+    tools = Script(claimed("t1.1"), accepted(claimed("t2.1")), then=lambda tool: tool == "report_result" and one.stop())
 
-    with anyio.fail_after(5), scope:
-        await worker(until_idle=None).run(tools)
+    with anyio.fail_after(5):
+        await one.run(tools)
 
     assert tools.reports == [("t1.1", "completed"), ("t2.1", "released")]
 
 
 async def test_stop_while_waiting_for_work_has_nothing_to_give_back() -> None:
-    scope = anyio.CancelScope()
-    tools = Script(NOTHING, then=lambda _tool: scope.cancel())
+    one = worker(until_idle=None)
+    tools = Script(NOTHING, then=lambda _tool: one.stop())
 
-    with anyio.fail_after(5), scope:
-        await worker(until_idle=None).run(tools)
+    with anyio.fail_after(5):
+        await one.run(tools)
 
     assert tools.reports == []
 
 
 async def test_stop_with_a_lost_connection_leaves_the_attempt_to_the_rescue() -> None:
-    scope = anyio.CancelScope()
-
     async def stopped(_claimed: Mapping[str, Any]) -> Result:
-        scope.cancel()
+        one.stop()
         await anyio.lowlevel.checkpoint()
         raise AssertionError
 
+    one = worker(stopped)
     tools = Script(claimed("t1.1"), ConnectionError("gone"))
-    with anyio.fail_after(5), scope:
-        await worker(stopped).run(tools)
+    with anyio.fail_after(5):
+        await one.run(tools)
 
     assert tools.reports == [("t1.1", "released")]
+
+
+async def test_stop_during_a_report_that_is_lost_gives_back_over_the_next_connection() -> None:
+    one = worker(until_idle=None)
+    lost = Script(claimed("t1.1"), ConnectionError("gone"), then=lambda tool: tool == "report_result" and one.stop())
+    found = Script()
+
+    with anyio.fail_after(5):
+        with pytest.raises(ConnectionError):
+            await one.run(lost)
+        await one.run(found)
+
+    assert found.reports == [("t1.1", "released")]
+
+
+async def test_worker_between_connections_has_nobody_to_tell_of_a_stop() -> None:
+    one = worker()
+    with anyio.fail_after(5):
+        await one.run(Script(NOTHING))
+
+    assert one.stop() is False
+
+
+async def test_only_the_first_stop_of_a_running_worker_is_taken() -> None:
+    one = worker(until_idle=None)
+    before = one.stop()
+    answers: list[bool] = []
+
+    def stop_twice(_tool: str) -> None:
+        answers.extend([one.stop(), one.stop()])
+
+    with anyio.fail_after(5):
+        await one.run(Script(NOTHING, then=stop_twice))
+
+    assert (before, answers, one.stop()) == (False, [True, False], False)
 
 
 async def test_data_that_an_answer_had_no_room_for_is_fetched() -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from trichrome.errors import InvalidError
+from trichrome.mcp_server.tools import of
 from trichrome.roles import COLORS, SHIPPED, Roles, Settings, load_roles
 
 BUILTIN_TOOLS = {"Read", "Grep", "Glob", "Write", "Edit", "Bash", "WebSearch"}
 WRITING_TOOLS = {"Write", "Edit", "Bash"}
-WORKER_TOOLS = {"claim_task", "report_result", "report_progress", "get_task", "send_message", "share_context"}
+WORKER_TOOLS = {tool.name for tool in of("worker")}
 OUR_PREFIXES = ("mcp__trichrome__", "mcp__plugin_trichrome_trichrome__")
 
 PURPLE = """---
@@ -57,8 +58,7 @@ def test_shipped_role_names_only_tools_that_exist(shipped: Roles, name: str) -> 
     others = {tool for tool in tools if tool.startswith("mcp__") and not tool.startswith(OUR_PREFIXES)}
 
     assert len(tools) == len(set(tools))
-    assert ours >= WORKER_TOOLS
-    assert ours <= WORKER_TOOLS | {"reserve_files"}
+    assert ours == WORKER_TOOLS - (set() if shipped.policies[name].may_write else {"reserve_files"})
     for tool in ours:
         assert {prefix + tool for prefix in OUR_PREFIXES} <= set(tools)
     assert all(re.fullmatch(r"mcp__[a-z0-9-]+__\*", tool) for tool in others)

@@ -150,8 +150,9 @@ def until_changed(
     def look() -> Waited | None:
         with c.store.reading() as view:
             answer = _look(c, view, wanted)
+            is_news = answer["changed"] or answer["done"] or _is_newly_stuck(view, wanted, answer)
         last[:] = [answer]
-        return answer if answer["changed"] or answer["done"] or "stuck" in answer else None
+        return answer if is_news else None
 
     liveness.sweep(c)
     found = _until(c, look, seconds=seconds, stop=stop)
@@ -175,6 +176,11 @@ def _wanted(view: Reading, caller: Caller, run: str | None, tasks: Iterable[str]
     return Wanted(newest, None, cursor or 0)
 
 
+def _is_newly_stuck(view: Reading, wanted: Wanted, answer: Waited) -> bool:
+    """Whether something is stuck that the cursor's answer could not say yet: it moved since. Old news wakes nobody."""
+    return any(view.events(stream=each["id"], after=wanted.cursor, limit=1) for each in answer.get("stuck", ()))
+
+
 def _look(c: Coordinator, view: Reading, wanted: Wanted) -> Waited:
     whole = view.list_tasks(TaskFilter(run=wanted.run, tasks=wanted.tasks, limit=10**9))
     not_over = [line.task for line in whole if not line.task.is_final]
@@ -183,9 +189,10 @@ def _look(c: Coordinator, view: Reading, wanted: Wanted) -> Waited:
         key=lambda line: line.ended or 0,
     )
     shown = ended[:_CHANGES]
+    is_whole = len(shown) == len(ended)
     answer: Waited = {
-        "cursor": max([wanted.cursor, *(line.ended or 0 for line in shown)]),
-        "done": not not_over and len(shown) == len(ended),
+        "cursor": view.position() if is_whole else max(line.ended or 0 for line in shown),
+        "done": not not_over and is_whole,
         "changed": [],
     }
     for line in shown:

@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{given.role}: %(message)s")
     logging.getLogger("mcp").setLevel(logging.WARNING)
+    # Python 3.11 warns when the work's process, ended at exit, was reaped by somebody else first; nothing is lost then.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
     import anyio
 

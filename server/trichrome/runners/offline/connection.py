@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,6 +22,7 @@ from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, CallToolResult, Implem
 from trichrome.errors import Code, TrichromeError
 from trichrome.runners.offline.work import WORK_SECONDS, Result, perform_bounded
 from trichrome.runners.offline.worker import Worker
+from trichrome.version import VERSION
 
 RECONNECT_SECONDS: Final = (0.0, 0.3, 1.0, 3.0, 10.0)
 """Pauses before a server is started; that many in a row which end without an answer end the worker."""
@@ -30,7 +30,7 @@ RECONNECT_SECONDS: Final = (0.0, 0.3, 1.0, 3.0, 10.0)
 SLACK_SECONDS: Final = 20.0
 """What a call may take beyond the time it was asked to wait; then its server counts as dead."""
 
-_CLIENT: Final = Implementation(name="trichrome-offline", version=version("trichrome"))
+_CLIENT: Final = Implementation(name="trichrome-offline", version=VERSION)
 _GONE: Final = frozenset({CONNECTION_CLOSED, REQUEST_TIMEOUT})
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: in
     worker = Worker(role=role, work=work, wait_seconds=wait_seconds, until_idle=until_idle)
     code = 0  # what a stop leaves it at
     async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, group.cancel_scope)
+        group.start_soon(_stop_on_signal, worker, group.cancel_scope)
         code = await _keep_connected(worker, _server(role, project))
         group.cancel_scope.cancel()
     return code
@@ -107,11 +107,13 @@ async def in_own_process(project: str, claimed: Mapping[str, Any], seconds: floa
         return Result("failed", message, retry=False)
 
 
-async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+async def _stop_on_signal(worker: Worker, everything: anyio.CancelScope) -> None:
+    """Stop the worker at the first signal, its server after it; everything where that is not enough."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:
             log.info("stopping: %s", received.name)
-            scope.cancel()
+            if not worker.stop():
+                everything.cancel()
 
 
 def _server(role: str, project: Path) -> StdioServerParameters:

@@ -64,21 +64,36 @@ class Worker:
     _claimed: Mapping[str, Any] | None = field(default=None, init=False)
     _result: Result | None = field(default=None, init=False)
     _idle: int = field(default=0, init=False)
+    _running: anyio.CancelScope | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
 
     async def run(self, tools: Tools) -> None:
-        """Work until idle. Cancelling it gives the held attempt back first.
+        """Work until idle or stopped. A connection must outlive this call: the last word goes over it.
 
         Raises:
             ConnectionError: the connection is gone; call again with a new one.
             TrichromeError: the server refuses what this worker cannot mend.
         """
-        try:
-            while self.until_idle is None or self._idle < self.until_idle:
-                await anyio.lowlevel.checkpoint()  # a shielded report alone would never see the stop
-                await self._step(tools)
-        except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope() as scope:
+            self._running = scope
+            if self._stopping:
+                scope.cancel()
+            try:
+                while self.until_idle is None or self._idle < self.until_idle:
+                    await anyio.lowlevel.checkpoint()  # a shielded report alone would never see the stop
+                    await self._step(tools)
+            finally:
+                self._running = None
+        if self._stopping:
             await self._release(tools)
-            raise
+
+    def stop(self) -> bool:
+        """Let `run` give back what is held and return; False when it is not running, or is stopping already."""
+        if self._running is None or self._stopping:
+            return False
+        self._stopping = True
+        self._running.cancel()
+        return True
 
     async def _step(self, tools: Tools) -> None:
         if self._claimed is None:
@@ -133,7 +148,7 @@ class Worker:
             return
         attempt = self._claimed["attempt"]
         arguments = {"attempt": attempt, "outcome": "released", "summary": "The worker was stopped."}
-        with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+        with anyio.move_on_after(RELEASE_SECONDS):
             try:
                 await tools.call("report_result", arguments)
             except (TrichromeError, ConnectionError) as error:
