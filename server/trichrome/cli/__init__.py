@@ -1,0 +1,112 @@
+"""The command line: each command in a module of its own, imported when it is called.
+
+Guarantees: nothing here imports the MCP SDK; exit codes are 0 well, 1 refused or failed, 2 usage, 3 timed out, 130
+interrupted; with `--json` standard output carries one JSON document, or one object a line for `events`, and nothing
+else, refusals included.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, cast
+
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+
+GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Working with tasks": {
+        "create": "create",
+        "list": "tasks",
+        "show": "tasks",
+        "amend": "steering",
+        "cancel": "steering",
+        "retry": "steering",
+        "approve": "steering",
+        "reject": "steering",
+    },
+    "Working with runs": {
+        "wait": "wait",
+        "pause": "steering",
+        "resume": "steering",
+    },
+    "Looking": {
+        "status": "status",
+        "explain": "tasks",
+        "events": "events",
+    },
+    "Setting up": {
+        "demo": "demo",
+        "init": "init",
+        "doctor": "doctor",
+        "mcp": "mcp",
+        "version": "version",
+    },
+}
+"""Every command by its group, with the module below `trichrome.cli` that holds it."""
+
+_ABOUT: Final = """Multi-Claude orchestration: several Claude instances work on one request.
+
+Blue searches, green writes code, red reviews. They coordinate through one durable log in the project's .trichrome
+folder, which these commands read and write too.
+"""
+_NEXT: Final = "`trichrome COMMAND --help` tells more, with an example. New here? Try `trichrome demo`."
+
+
+class _Commands(Mapping[str, TyperCommand]):
+    """The commands by name; looking one up imports its module."""
+
+    _modules: Final = {name: module for group in GROUPS.values() for name, module in group.items()}
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        app = import_module(f"trichrome.cli.{self._modules[name]}").app
+        found = typer.main.get_command(app)
+        return cast("TyperCommand", found.commands[name] if isinstance(found, TyperGroup) else found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+class _Root(TyperGroup):
+    """`trichrome` itself: the list of commands by group."""
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        """Write each group with its commands and what they do."""
+        room = formatter.width - 4 - max(map(len, self.commands))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(room)) for name in names])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; answers the exit code."""
+    root = _Root(
+        name="trichrome",
+        help=_ABOUT,
+        epilog=_NEXT,
+        commands=cast("dict[str, Any]", _Commands()),
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the terminal's alphabet may be small
+    try:
+        root.main(args=_asked(arguments), prog_name="trichrome")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    return 0
+
+
+def _asked(arguments: Sequence[str]) -> list[str]:
+    """The command line that is meant: nothing at all asks for help, and everybody tries `--version`."""
+    match list(arguments):
+        case []:
+            return ["--help"]
+        case ["--version"]:
+            return ["version"]
+        case asked:
+            return asked

@@ -1,0 +1,318 @@
+"""What `doctor` looks at, one function a check.
+
+A check that breaks is a failed check: the others go on, so that a damaged log does not hide what is wrong beside it.
+Nothing is made or changed, but for what opening a log of an older form brings with it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Required, TypedDict
+
+from trichrome.cli.doctor import places
+from trichrome.cli.output import one_line
+from trichrome.errors import StoreTooNewError, StoreUnavailableError, TrichromeError
+from trichrome.version import VERSION
+
+if TYPE_CHECKING:
+    from trichrome.bootstrap import Project
+
+_DAMAGED: Final = (
+    "Stop the workers and copy .trichrome aside. Then move events.db with its -wal and -shm away, to begin a new log."
+)
+_LARGE_WAL_BYTES: Final = 256 * 1024 * 1024
+_SHOWN: Final = 3
+_VERSION_SECONDS: Final = 15.0
+
+
+class Check(TypedDict, total=False):
+    """One line of the doctor's report."""
+
+    name: Required[str]
+    state: Required[Literal["ok", "warn", "fail"]]
+    found: Required[str]
+    advice: str
+
+
+class Setting(TypedDict, total=False):
+    """One setting with its value and where that came from: flag, environment, file or default."""
+
+    name: str
+    value: object
+    source: str
+    variable: str
+
+
+@dataclass
+class Visit:
+    """What is known so far; a later check builds on what an earlier one found."""
+
+    folder: Path | None = None
+    project: Project | None = None
+    settings: list[Setting] = field(default_factory=list)
+
+    @property
+    def log(self) -> Path | None:
+        """The log's file, where there is one."""
+        from trichrome.config import FOLDER, LOG_FILE
+
+        path = None if self.folder is None else self.folder / FOLDER / LOG_FILE
+        return path if path is not None and path.exists() else None
+
+
+def examine(visit: Visit) -> list[Check]:
+    """Run every check that applies, in order."""
+    checks = [check for look in _CHECKS for check in _guarded(look, visit)]
+    if visit.project is not None:
+        visit.project.close()
+    return checks
+
+
+def _guarded(look: Callable[[Visit], Iterator[Check]], visit: Visit) -> list[Check]:
+    name = look.__name__.strip("_").replace("_", " ")
+    found: list[Check] = []
+    try:
+        found.extend(look(visit))
+    except TrichromeError as error:
+        found.append(_refused(name, error))
+    except Exception as error:  # noqa: BLE001  a check that breaks is a finding, and the others are still wanted
+        told = one_line(f"{type(error).__name__}: {error}", most=200)
+        found.append(_check(name, "fail", f"this check broke: {told}", _DAMAGED if visit.log else None))
+    return found
+
+
+def _check(name: str, state: Literal["ok", "warn", "fail"], found: str, advice: str | None = None) -> Check:
+    check: Check = {"name": name, "state": state, "found": found}
+    if advice is not None and state != "ok":
+        check["advice"] = advice
+    return check
+
+
+def _refused(name: str, error: TrichromeError) -> Check:
+    match error:
+        case StoreTooNewError():
+            return _check(name, "fail", error.message, "Upgrade with `pip install --upgrade trichrome`.")
+        case StoreUnavailableError() if "damaged" in error.message:
+            return _check(name, "fail", error.message, _DAMAGED)
+        case _:
+            return _check(name, "fail", error.message, "Mend it as the message says.")
+
+
+# --- the program ------------------------------------------------------------------------------------------------------
+
+
+def _python(_visit: Visit) -> Iterator[Check]:
+    yield _check("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _trichrome(_visit: Visit) -> Iterator[Check]:
+    yield _check("trichrome", "ok", f"{VERSION} in {Path(__file__).resolve().parents[2]}")
+
+
+def _sqlite(_visit: Visit) -> Iterator[Check]:
+    from trichrome.store.sqlite.facts import library
+
+    version, is_safe = library()
+    yield _check(
+        "sqlite",
+        "ok" if is_safe else "fail",
+        f"{version}, carried by apsw",
+        "Versions up to 3.51.2 can corrupt a log that several programs write: `pip install --upgrade apsw`.",
+    )
+
+
+# --- the project ------------------------------------------------------------------------------------------------------
+
+
+def _project(visit: Visit) -> Iterator[Check]:
+    visit.folder, why = places.project()
+    yield _check("project", "ok", f"{visit.folder}: {why}")
+
+
+def _settings(visit: Visit) -> Iterator[Check]:
+    if visit.folder is None:
+        return
+    from trichrome.config import PREFIX, load
+
+    loaded = load(visit.folder)
+    for name, value in loaded.config:
+        setting: Setting = {"name": name, "value": value, "source": loaded.sources[name]}
+        if name != "roles":
+            setting["variable"] = PREFIX + name.upper()
+        visit.settings.append(setting)
+    changed = sum(setting["source"] != "default" for setting in visit.settings)
+    yield _check("settings", "ok", f"{changed or 'none'} of {len(visit.settings)} differ from the defaults")
+
+
+def _roles(visit: Visit) -> Iterator[Check]:
+    if not visit.settings or visit.folder is None:
+        return
+    from trichrome.config import load
+    from trichrome.roles import load_roles
+
+    roles = load_roles(visit.folder, load(visit.folder).config.roles)
+    for name in roles.names:
+        roles.read(name)
+    yield _check("roles", "ok", ", ".join(roles.names))
+
+
+def _folder(visit: Visit) -> Iterator[Check]:
+    if visit.folder is None:
+        return
+    from trichrome.config import FOLDER, open_folder
+
+    folder = visit.folder / FOLDER
+    place = folder if folder.exists() else visit.folder
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield _check(
+            "folder",
+            "fail",
+            f"{place} cannot be written",
+            "Make it writable for this user, or name another project folder with TRICHROME_HOME.",
+        )
+        return
+    if place != folder:
+        yield _check("folder", "ok", f"{folder} is not there yet; the first command makes it")
+        return
+    open_folder(visit.folder)
+    mode = folder.stat().st_mode & 0o777
+    is_private = not mode & 0o077
+    yield _check(
+        "folder",
+        "ok" if is_private else "warn",
+        f"{folder}, mode {mode:04o}, not tracked by git",
+        f"Other users may look into it: `chmod 700 {folder}`.",
+    )
+
+
+def _file_system(visit: Visit) -> Iterator[Check]:
+    if visit.folder is None:
+        return
+    kind, is_network = places.file_system(visit.folder)
+    yield _check(
+        "file system",
+        "warn" if is_network else "ok",
+        kind or "unknown",
+        "SQLite's locks cannot be relied on over a network. Put the project, or TRICHROME_HOME, on a local disk; for"
+        " several hosts PostgreSQL is the answer.",
+    )
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+def _log(visit: Visit) -> Iterator[Check]:
+    if visit.log is None:
+        if visit.folder is not None:
+            yield _check("log", "ok", "none yet; the first command makes it")
+        return
+    from trichrome.bootstrap import open_project
+    from trichrome.store.sqlite.facts import counts, damage, form
+
+    if faults := damage(visit.log):
+        yield _check("log", "fail", f"{visit.log} is damaged: {'; '.join(faults[:_SHOWN])}", _DAMAGED)
+        return
+    visit.project = open_project(visit.folder)
+    events, tasks = counts(visit.log)
+    yield _check("log", "ok", f"{visit.log}, form {form(visit.log)}, {events} events, {tasks} tasks")
+
+
+def _views(visit: Visit) -> Iterator[Check]:
+    if visit.project is None:
+        return
+    differences = visit.project.coordinator.store.differences()
+    chain = [line for line in differences if line.startswith("events:")]
+    views = [line for line in differences if not line.startswith("events:")]
+    for name, found, well in (("digests", chain, "every chain is whole"), ("views", views, "equal the log")):
+        told = f"{len(found)} differ: {'; '.join(found[:_SHOWN])}" if found else well
+        yield _check(name, "fail" if found else "ok", told, _DAMAGED)
+
+
+def _wal(visit: Visit) -> Iterator[Check]:
+    if visit.log is None:
+        return
+    wal = visit.log.with_name(visit.log.name + "-wal")
+    size = wal.stat().st_size if wal.exists() else 0
+    yield _check(
+        "wal",
+        "ok" if size < _LARGE_WAL_BYTES else "warn",
+        f"{size / 1024 / 1024:.1f} MiB",
+        "Some program has kept an old state open for long: restart the oldest session.",
+    )
+
+
+def _workers(visit: Visit) -> Iterator[Check]:
+    if visit.project is None:
+        return
+    from trichrome.coordinator import queries
+
+    workers = queries.status(visit.project.coordinator)["workers"]
+    lost = [worker["worker"] for worker in workers if worker["state"] in {"suspect", "gone"}]
+    told = ", ".join(f"{worker['worker']} ({worker['state']})" for worker in workers) or "none connected"
+    yield _check(
+        "workers",
+        "warn" if lost else "ok",
+        told,
+        f"{', '.join(lost)} cannot be seen working; `trichrome status` shows the attempts.",
+    )
+
+
+# --- Claude Code ------------------------------------------------------------------------------------------------------
+
+
+def _claude(_visit: Visit) -> Iterator[Check]:
+    binary = shutil.which("claude")
+    if binary is None:
+        yield _check(
+            "claude",
+            "warn",
+            "not on the PATH",
+            "Claude workers need Claude Code (https://claude.com/claude-code); the demo does not.",
+        )
+        return
+    asked = subprocess.run(
+        [binary, "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_VERSION_SECONDS,
+        check=False,
+    )
+    is_well = asked.returncode == 0
+    told = one_line(asked.stdout if is_well else asked.stderr, most=80)
+    yield _check("claude", "ok" if is_well else "warn", f"{told} at {binary}", "`claude --version` does not answer.")
+
+
+def _subagent_model(_visit: Visit) -> Iterator[Check]:
+    if model := os.environ.get("CLAUDE_CODE_SUBAGENT_MODEL"):
+        yield _check(
+            "subagent model",
+            "warn",
+            f"CLAUDE_CODE_SUBAGENT_MODEL={model}",
+            "It overrides the model of every role that runs as a subagent: unset it to let blue, green and red differ.",
+        )
+
+
+_CHECKS: Final = (
+    _python,
+    _trichrome,
+    _sqlite,
+    _project,
+    _settings,
+    _roles,
+    _folder,
+    _file_system,
+    _log,
+    _views,
+    _wal,
+    _workers,
+    _claude,
+    _subagent_model,
+)

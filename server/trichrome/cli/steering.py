@@ -1,0 +1,124 @@
+"""What the operator decides: `amend`, `cancel`, `retry`, `approve`, `reject`, `pause`, `resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trichrome.cli.output import Json, document, new_app, say
+from trichrome.cli.project import opened
+
+if TYPE_CHECKING:
+    from trichrome.coordinator import Coordinator
+    from trichrome.domain.runs import Run
+    from trichrome.domain.tasks import Task
+
+app = new_app()
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task, such as t17.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, such as r3.")]
+
+
+def _on_task(as_json: bool, act: Callable[[Coordinator], Task]) -> None:
+    """Act on one task and say how it stands now."""
+    with opened(as_json) as project:
+        task = act(project.coordinator)
+    if as_json:
+        document({"id": task.id, "run": task.run, "kind": task.kind, "role": task.role, "state": task.state})
+    else:
+        say(f"{task.id} is {task.state}.")
+
+
+@app.command(epilog="Example: trichrome amend t4 --priority 0")
+def amend(
+    task: TaskName,
+    priority: Annotated[int | None, typer.Option(metavar="0-9", help="0 is urgent, 9 can wait.")] = None,
+    instructions: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="New instructions, while nobody works on it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change a task's priority or instructions."""
+    from trichrome.coordinator import OPERATOR, tasks
+
+    _on_task(as_json, lambda c: tasks.amend(c, OPERATOR, task, priority=priority, instructions=instructions))
+
+
+@app.command(epilog='Example: trichrome cancel t4 --reason "done by hand"')
+def cancel(
+    what: Annotated[str, typer.Argument(metavar="TASK|RUN", help="A task, such as t17, or a whole run, such as r3.")],
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; its worker reads it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel a task, or what is left of a run."""
+    with opened(as_json) as project:
+        from trichrome.coordinator import OPERATOR, tasks
+
+        is_run = what.startswith("r")
+        named = {"run": what} if is_run else {"task": what}
+        cancelled = tasks.cancel(project.coordinator, OPERATOR, reason=reason, **named)
+    if as_json:
+        document(cancelled)
+    else:
+        say(
+            f"Cancelled {', '.join(cancelled['cancelled'])}." if cancelled["cancelled"] else f"{what} was over already."
+        )
+
+
+@app.command(epilog="Example: trichrome retry t4")
+def retry(task: TaskName, as_json: Json = False) -> None:
+    """Put a failed or cancelled task back, with all its tries."""
+    from trichrome.coordinator import OPERATOR, tasks
+
+    _on_task(as_json, lambda c: tasks.retry(c, OPERATOR, task))
+
+
+@app.command(epilog="Example: trichrome approve t4")
+def approve(task: TaskName, as_json: Json = False) -> None:
+    """Complete a task in review yourself."""
+    from trichrome.coordinator import OPERATOR, reviews
+
+    _on_task(as_json, lambda c: reviews.approve(c, OPERATOR, task))
+
+
+@app.command(epilog='Example: trichrome reject t4 --reason "src/auth.py:12 still logs the token"')
+def reject(
+    task: TaskName,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="What is wrong; the next attempt reads it.")],
+    final: Annotated[bool, typer.Option("--final", help="End the task instead of sending it back.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send a task in review back, or end it."""
+    from trichrome.coordinator import OPERATOR, reviews
+
+    _on_task(as_json, lambda c: reviews.reject(c, OPERATOR, task, reason=reason, final=final))
+
+
+def _on_run(as_json: bool, act: Callable[[Coordinator], Run]) -> None:
+    """Act on one run and say how it stands now."""
+    with opened(as_json) as project:
+        run = act(project.coordinator)
+    if as_json:
+        document({"run": run.id, "paused": run.paused})
+    elif run.paused:
+        say(f"{run.id} is paused: nothing more of it is claimed, what runs goes on.")
+    else:
+        say(f"{run.id} goes on.")
+
+
+@app.command(epilog="Example: trichrome pause r3")
+def pause(run: RunName, as_json: Json = False) -> None:
+    """Let nothing more of a run be claimed; what runs goes on."""
+    from trichrome.coordinator import OPERATOR, runs
+
+    _on_run(as_json, lambda c: runs.pause(c, OPERATOR, run))
+
+
+@app.command(epilog="Example: trichrome resume r3")
+def resume(run: RunName, as_json: Json = False) -> None:
+    """Let a paused run go on."""
+    from trichrome.coordinator import OPERATOR, runs
+
+    _on_run(as_json, lambda c: runs.resume(c, OPERATOR, run))

@@ -1,0 +1,118 @@
+"""`trichrome list`, `show` and `explain`: reading tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from trichrome.cli.output import Json, data, document, new_app, note, one_line, say, table
+from trichrome.cli.project import opened
+
+if TYPE_CHECKING:
+    from trichrome.coordinator.answers import Result, TaskDetail
+
+_SHOWN_DATA: Final = 4_000
+"""Characters of a result's data that `show` prints for people."""
+
+app = new_app()
+
+Task = Annotated[str, typer.Argument(metavar="TASK", help="A task, such as t17.")]
+
+
+@app.command("list", epilog="Example: trichrome list --state running --role blue")
+def list_tasks(
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only tasks of this run.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(metavar="STATE", help="blocked, ready, running, in_review, completed, failed or cancelled."),
+    ] = None,
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="Only tasks for this role.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="The most tasks, up to 500.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="TASK", help="Go on behind this task.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List tasks, oldest first."""
+    with opened(as_json) as project:
+        from trichrome.coordinator import queries
+
+        page = queries.page(project.coordinator, run=run, state=state, role=role, limit=limit, after=after)
+    if as_json:
+        document(page)
+        return
+    rows = [(t["id"], t["run"], t["kind"], t["role"], t["state"], t.get("summary", "")) for t in page["tasks"]]
+    if rows:
+        table(("task", "run", "kind", "role", "state", "result"), rows)
+    else:
+        note('No such task. `trichrome create search "..."` makes one.')
+    if "after" in page:
+        note(f"There are more: --after {page['after']}")
+
+
+@app.command(epilog="Example: trichrome show t1")
+def show(task: Task, as_json: Json = False) -> None:
+    """Show one task whole: instructions, attempts, result, history."""
+    with opened(as_json) as project:
+        from trichrome.coordinator import queries
+
+        detail = queries.task_detail(project.coordinator, task)
+    if as_json:
+        document(detail)
+        return
+    say("\n".join(_told(detail)))
+
+
+def _told(detail: TaskDetail) -> Iterator[str]:
+    yield f"{detail['id']}  {detail['state']}  {detail['kind']} for {detail['role']}, of {detail['run']}"
+    yield f"priority {detail['priority']}"
+    if detail["depends_on"]:
+        yield f"depends on {', '.join(detail['depends_on'])}"
+    if "reviews" in detail:
+        yield f"reviews {detail['reviews']}"
+    if "files" in detail:
+        yield f"changes {', '.join(detail['files'])}"
+    yield from _section("Instructions", detail["instructions"])
+    if "acceptance" in detail:
+        yield from _section("Done when", detail["acceptance"])
+    if "feedback" in detail:
+        yield from _section(f"Sent back by {detail['feedback']['by']}", detail["feedback"]["summary"])
+    if detail["attempts"]:
+        lines = (
+            f"{each['attempt']}  {each['state']}  {each['worker']}  {one_line(each.get('summary', ''), most=120)}"
+            for each in detail["attempts"]
+        )
+        yield from _section("Attempts", "\n".join(line.rstrip() for line in lines))
+    if "result" in detail:
+        yield from _section("Result", "\n".join(_result(detail["result"])))
+    for late in detail.get("superseded", ()):
+        yield from _section(f"Superseded result of {late['attempt']}, by {late['worker']}", "\n".join(_result(late)))
+    yield from _section("History (UTC)", "\n".join(one_line(line) for line in detail["history"]))
+
+
+def _result(result: Result) -> Iterator[str]:
+    yield result["summary"]
+    yield from (f"artifact: {path}" for path in result.get("artifacts", ()))
+    yield from (f"changed: {path}" for path in result.get("files", ()))
+    yield from (f"proposed: {one_line(each)}" for each in result.get("follow_ups", ()))
+    if "data" in result:
+        yield data(result["data"], most=_SHOWN_DATA)
+
+
+def _section(title: str, body: str) -> Iterator[str]:
+    yield ""
+    yield title
+    yield from (f"  {line}" for line in body.splitlines())
+
+
+@app.command(epilog="Example: trichrome explain t3")
+def explain(task: Task, as_json: Json = False) -> None:
+    """Tell why a task stands where it stands, and what would help."""
+    with opened(as_json) as project:
+        from trichrome.coordinator import queries
+
+        lines = queries.explain(project.coordinator, task)
+    if as_json:
+        document({"task": task, "explanation": lines})
+        return
+    say("\n".join(one_line(line) for line in lines))
