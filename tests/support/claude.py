@@ -63,7 +63,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Claude:
-    """How to start Claude Code: its home and project folder, its model, and the servers, agents and hooks it has."""
+    """How to start Claude Code: its home and project folder, its model, and the servers, agents and hooks it has.
+
+    With `agent`, the session itself is one of `agents`: it has that one's prompt, model and tools.
+    """
 
     home: Path
     folder: Path
@@ -71,6 +74,7 @@ class Claude:
     servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     allowed: Sequence[str] = ()
     agents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    agent: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +95,8 @@ class Claude:
     def open(self, prompt: str) -> "Terminal":
         """An interactive session on a terminal of its own, for a `with` block that bounds its life.
 
-        What a person would be asked at the first start is answered beforehand, and `prompt` is typed.
+        What a person would be asked at the first start is answered beforehand, and `prompt` is typed. The mode is not
+        the usual `auto`: its check runs at the real API, and without one it asks before every subagent.
         """
         config = self.home / "config"
         config.mkdir(parents=True, exist_ok=True)
@@ -101,7 +106,11 @@ class Claude:
             "projects": {str(self.folder.resolve()): {"hasTrustDialogAccepted": True}},
         }
         (config / ".claude.json").write_text(json.dumps(answered))
-        return Terminal(self.command(prompt), self.folder, self.environment() | {"TERM": "xterm-256color"})
+        return Terminal(
+            self.command("--permission-mode=default", prompt),
+            self.folder,
+            self.environment() | {"TERM": "xterm-256color"},
+        )
 
     def command(self, *more: str) -> list[str]:
         options = {
@@ -115,6 +124,7 @@ class Claude:
             *(f"{name}={json.dumps(value)}" for name, value in options.items()),
             f"--allowedTools={','.join(self.allowed)}",
             f"--append-system-prompt={self.system_prompt}",
+            *([f"--agent={self.agent}"] if self.agent else []),
             *more,
         ]
 

@@ -141,8 +141,12 @@ class Request:
     @cached_property
     def calls(self) -> dict[str, str]:
         """The tool of every call of this conversation, by the call's id."""
-        blocks = (block for message in self._messages for block in _blocks(message["content"]))
-        return {block["id"]: block["name"] for block in blocks if block["type"] == "tool_use"}
+        return {block["id"]: block["name"] for block in self._uses}
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        """What was asked for, each time that the stand-in looked for a tool."""
+        return [block["input"] for block in self._uses if block["name"] == "ToolSearch"]
 
     @cached_property
     def results(self) -> list[ToolResult]:
@@ -165,6 +169,11 @@ class Request:
         messages: list[dict[str, Any]] = self.body["messages"]
         return messages
 
+    @property
+    def _uses(self) -> list[dict[str, Any]]:
+        blocks = (block for message in self._messages for block in _blocks(message["content"]))
+        return [block for block in blocks if block["type"] == "tool_use"]
+
     def _results_in(self, message: dict[str, Any]) -> Iterator[ToolResult]:
         for block in _blocks(message["content"]):
             if block["type"] == "tool_result":
@@ -179,8 +188,9 @@ class MessagesApi:
     """The stand-in as a context manager: serves `script` at `url`, each request in a thread of its own.
 
     A script may block to arrange an order of events: other conversations go on meanwhile. It may call a tool whose
-    schema is not loaded yet: as a model would, the stand-in then asks for the schema first, and the script is asked
-    again. So a script does better to look at results than to count turns.
+    schema is not loaded yet, or whose server an interactive session has not reached yet: as a model would, the stand-in
+    then searches for it first, and the script is asked again. So a script does better to look at results than to count
+    turns.
     """
 
     def __init__(self, script: Script) -> None:
@@ -339,16 +349,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _with_tools_loaded(request: Request, reply: Reply) -> Reply:
+    """The reply, or first a search for the tools in it that the model does not have yet.
+
+    A search for a name that no list shows is worth it once: Claude Code answers it when all servers are connected.
+    """
     called = [part.tool for part in reply.parts if isinstance(part, Call)]
     missing = [tool for tool in called if _loaded(request, tool) is None]
     if not missing:
         return reply
     deferred = re.findall(r"^mcp__\S+$|^[A-Z]\w+$", request.system, re.MULTILINE)
-    found = {tool: next((name for name in deferred if _is_called(name, tool)), None) for tool in missing}
-    just_asked = bool(request.results) and request.results[-1].tool == "ToolSearch"
-    if None in found.values() or just_asked:
+    names = [next((name for name in deferred if _is_called(name, tool)), tool) for tool in missing]
+    search = {"query": f"select:{','.join(names)}"}
+    if _loaded(request, "ToolSearch") is None or search in request.searches:
         raise LookupError(f"the model has no tool {missing}, only {request.tools}, and later {deferred}")
-    return call("ToolSearch", {"query": f"select:{','.join(map(str, found.values()))}"})
+    return call("ToolSearch", search)
 
 
 def _block(request: Request, number: str, part: str | Call) -> BetaTextBlock | BetaToolUseBlock:

@@ -162,6 +162,22 @@ def test_schema_of_a_deferred_tool_is_loaded_before_the_call(connect: Connect) -
     ]
 
 
+def test_tool_that_no_list_shows_is_searched_for_once(connect: Connect) -> None:
+    tools = [SEARCH, {**SEARCH, "name": "ToolSearch"}]
+    with MessagesApi(lambda _: call("get_task", {})) as api:
+        searched = ask(connect(api), tools=tools).content[0].to_dict()
+    again = [HELLO, {"role": "assistant", "content": [{**searched, "id": "c1"}]}, answered(1, "")]
+
+    with (
+        pytest.raises(LookupError, match="get_task"),
+        MessagesApi(lambda _: call("get_task", {})) as api,
+        pytest.raises(BadRequestError),
+    ):
+        ask(connect(api), tools=tools, messages=again)
+
+    assert (searched["name"], searched["input"]) == ("ToolSearch", {"query": "select:get_task"})
+
+
 def test_call_of_a_tool_that_nobody_offers_fails_the_script(connect: Connect) -> None:
     api = MessagesApi(lambda _: call("get_task", {}))
 

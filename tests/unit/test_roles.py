@@ -76,7 +76,7 @@ def test_only_a_role_that_may_write_has_tools_that_write(shipped: Roles, name: s
 def test_shipped_prompt_tells_how_to_end_each_turn(shipped: Roles, name: str) -> None:
     prompt = shipped.read(name).prompt
 
-    assert f'claim_task(role="{name}")' in prompt
+    assert f'claim_task(role="{name}", wait_seconds=60)' in prompt
     for word in ("report_result", "report_progress", "stale_attempt", "end your turn", "**data**", "retry=false"):
         assert word in prompt
 

@@ -11,12 +11,12 @@ from typing import Any, Final, cast
 from trichrome.coordinator import briefing, consequences, liveness, sizes
 from trichrome.coordinator.answers import Claimed, Held, Progress, ReportAnswer
 from trichrome.coordinator.context import Caller, Coordinator
-from trichrome.coordinator.principals import is_same_client, is_server_gone, standing, worker_for
+from trichrome.coordinator.principals import former_worker, standing, worker_for
 from trichrome.coordinator.tasks import existing
-from trichrome.domain import ids, reservations, tasks, text
-from trichrome.domain.events import Outcome, Report, ResultSuperseded
+from trichrome.domain import decisions, ids, reservations, text
+from trichrome.domain.events import AttemptResumed, FilesReserved, Outcome, Report, ResultSuperseded, TaskEvent
 from trichrome.domain.ids import AttemptId, TaskId
-from trichrome.domain.reservations import Mode
+from trichrome.domain.reservations import Hold, Mode
 from trichrome.domain.tasks import Attempt, Task
 from trichrome.errors import ConflictError, InvalidError, NotFoundError, NotPermittedError, StaleAttemptError
 from trichrome.store.port import Reading, Worker, Writing
@@ -78,19 +78,16 @@ def _claim(c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], 
     tx.bring_forward_due()
     worker = tx.worker_of(caller.principal, caller.agent)
     held = tx.live_attempt_of(worker.name) if worker is not None else None
-    if held is None and wanted is None:
-        held = _orphan(c, tx, caller, roles)
-    elif held is not None and not caller.known and wanted != held.task:
+    if held is None:
+        held = _orphan(c, tx, caller, roles) if wanted is None else _named(c, tx, caller, wanted)
+    elif not caller.known and wanted != held.task and _is_of(tx, held, caller.principal):
         return {"attempt": None, "next": _unknown(held)}
-    if wanted is not None:
-        named = existing(tx, wanted)
-        if named.attempt is not None and _continues(c, tx, caller, named, named.attempt):
-            held = AttemptId(named.id, named.attempt.number)
     if held is not None:
         return _resume(c, tx, caller, held)
+    worker = worker or former_worker(c, tx, caller)
     chosen = tx.claimable(roles, worker=worker.name if worker is not None else "") if wanted is None else None
     task = existing(tx, wanted) if wanted is not None else tx.task(chosen) if chosen is not None else None
-    worker = _taker(tx, caller, prefix=task.role if task is not None else roles[0])
+    worker = _taker(c, tx, caller, prefix=task.role if task is not None else roles[0])
     if task is None:
         return {"attempt": None, "next": NOTHING}
     if wanted is not None and (refusal := _why_not(tx, task, roles)) is not None:
@@ -99,7 +96,7 @@ def _claim(c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], 
 
 
 def _begin(c: Coordinator, tx: Writing, caller: Caller, worker: Worker, task: Task) -> Claimed:
-    after = consequences.decide(c, tx, task, tasks.Claim(worker=worker.name, principal=caller.principal))
+    after = consequences.decide(c, tx, task, decisions.Claim(worker=worker.name, principal=caller.principal))
     assert after.attempt is not None
     attempt = AttemptId(task.id, after.attempt.number)
     principal = tx.principal(caller.principal)
@@ -111,8 +108,8 @@ def _begin(c: Coordinator, tx: Writing, caller: Caller, worker: Worker, task: Ta
     return _handed_over(tx, after, attempt)
 
 
-def _taker(tx: Writing, caller: Caller, *, prefix: str) -> Worker:
-    worker = worker_for(tx, caller, prefix=prefix)
+def _taker(c: Coordinator, tx: Writing, caller: Caller, *, prefix: str) -> Worker:
+    worker = worker_for(c, tx, caller, prefix=prefix)
     if not worker.is_taker:
         worker = replace(worker, is_taker=True)
         tx.put_worker(worker)
@@ -140,27 +137,32 @@ def _why_not(tx: Reading, task: Task, roles: Sequence[str]) -> Claimed | None:
 def _unknown(held: AttemptId) -> str:
     return (
         f"This session already works on {held}. If it is yours, go on with claim_task(task={held.task!r}). If another "
-        "agent of this session holds it, you cannot be told apart: subagents as workers need the trichrome plugin."
+        "agent of this session holds it, end your turn: subagents as workers, told apart, need the trichrome plugin."
     )
 
 
 def _orphan(c: Coordinator, tx: Reading, caller: Caller, roles: Sequence[str]) -> AttemptId | None:
     """The oldest attempt that an earlier server of the same client left behind."""
-    mine = tx.principal(caller.principal)
-    if mine is None:
-        return None
     for live in tx.live_attempts():
-        owner = live.principal
-        if owner is None or owner.id == mine.id or not is_same_client(mine, owner) or not is_server_gone(c, owner):
-            continue
         task = tx.task(live.attempt.task)
-        if task is not None and task.role in roles:
+        assert task is not None
+        assert task.attempt is not None
+        if task.role in roles and standing(c, tx, caller, task.attempt) == "successor":
             return live.attempt
     return None
 
 
-def _continues(c: Coordinator, tx: Reading, caller: Caller, task: Task, attempt: Attempt) -> bool:
-    return task.state == "running" and standing(c, tx, caller, attempt) != "stranger"
+def _named(c: Coordinator, tx: Reading, caller: Caller, wanted: str) -> AttemptId | None:
+    """The running attempt at a task, when the caller may go on with it."""
+    task = existing(tx, wanted)
+    if task.state != "running" or task.attempt is None or standing(c, tx, caller, task.attempt) == "stranger":
+        return None
+    return AttemptId(task.id, task.attempt.number)
+
+
+def _is_of(tx: Reading, held: AttemptId, principal: str) -> bool:
+    task = tx.task(held.task)
+    return task is not None and task.attempt is not None and task.attempt.principal == principal
 
 
 def _resume(c: Coordinator, tx: Writing, caller: Caller, held: AttemptId) -> Claimed:
@@ -186,17 +188,59 @@ def take_up(c: Coordinator, tx: Writing, caller: Caller, attempt: AttemptId) -> 
     """Go on with an attempt by its handle: renew it, take it over from a server that is gone, or re-open it.
 
     Raises:
-        TrichromeError: `not_found`, `not_owner`, `stale_attempt`.
+        TrichromeError: `not_found`, `not_owner`, `stale_attempt`; `already_claimed` while the caller works on another,
+            `files_conflict` when somebody else holds the files of a re-opened one by now.
     """
     task = existing(tx, attempt.task, field="attempt")
     last = task.attempt
     if last is None:
         raise NotFoundError(f"There is no attempt {attempt}. claim_task answers yours.", field="attempt")
     stand = standing(c, tx, caller, last)
-    worker = worker_for(tx, caller, prefix=task.role, inherit=last.worker if stand == "successor" else None)
-    after = consequences.decide(c, tx, task, tasks.TakeUp(attempt.number, stand, worker.name, caller.principal))
+    worker = worker_for(c, tx, caller, prefix=task.role, inherit=last.worker if stand == "successor" else None)
+    events = decisions.decide(task, decisions.TakeUp(attempt.number, stand, worker.name, caller.principal))
+    if events:
+        _check_free(tx, worker, attempt)
+    if any(isinstance(event, AttemptResumed) for event in events):
+        events = [*events, *_reserved_before(tx, task, attempt)]
+    after = consequences.append(c, tx, task, events)
     _renew(tx, caller, attempt, after, reopened=task.state != "running")
     return after
+
+
+def _check_free(tx: Reading, worker: Worker, attempt: AttemptId) -> None:
+    held = tx.live_attempt_of(worker.name)
+    if held is not None and held.task != attempt.task:
+        raise ConflictError(
+            f"You work on {held} now. Report that one first, then go on with {attempt}.",
+            code="already_claimed",
+            field="attempt",
+        )
+
+
+def _reserved_before(tx: Reading, task: Task, attempt: AttemptId) -> list[TaskEvent]:
+    """What a re-opened attempt had reserved, to be held again.
+
+    Raises:
+        ConflictError: `files_conflict`, when somebody else holds that, or the task's own files, by now.
+    """
+    said = [each.event for each in tx.events(stream=task.id, limit=10**9)]
+    reserved = [event for event in said if isinstance(event, FilesReserved) and event.attempt == attempt.number]
+    wanted = list(reservations.holds(task.files))
+    for event in reserved:
+        wanted += reservations.holds(event.paths, event.mode)
+    _check_files(tx, task, wanted, field="attempt")
+    return list(dict.fromkeys(reserved))
+
+
+def _check_files(tx: Reading, task: Task, wanted: Sequence[Hold], *, field: str) -> None:
+    holder = tx.holder(wanted, besides=task.id)
+    if holder is not None:
+        raise ConflictError(
+            f"{holder[1]} holds conflicting paths for {holder[0]}. Work on other files first, or send {holder[1]} a "
+            "message.",
+            code="files_conflict",
+            field=field,
+        )
 
 
 def _renew(tx: Writing, caller: Caller, attempt: AttemptId, task: Task, *, reopened: bool) -> None:
@@ -226,7 +270,7 @@ def progress(
             return {"task": task.id, "orders": [f"{task.id} was cancelled: stop, and end your turn."]}
         task = take_up(c, tx, caller, handle)
         if cleaned is not None or fraction is not None:
-            consequences.decide(c, tx, task, tasks.NoteProgress(handle.number, cleaned, fraction))
+            consequences.decide(c, tx, task, decisions.NoteProgress(handle.number, cleaned, fraction))
     return {"task": handle.task}
 
 
@@ -243,15 +287,8 @@ def reserve(c: Coordinator, caller: Caller, attempt: str, paths: Sequence[str], 
         raise InvalidError("paths is empty. Name the files or folders you want to change.", field="paths")
     with c.store.writing(actor=caller.principal, causation="reserve_files") as tx:
         task = take_up(c, tx, caller, handle)
-        holder = tx.holder(wanted, besides=task.id)
-        if holder is not None:
-            raise ConflictError(
-                f"{holder[1]} holds conflicting paths for {holder[0]}. Work on other files first, or send "
-                f"{holder[1]} a message.",
-                code="files_conflict",
-                field="paths",
-            )
-        after = consequences.decide(c, tx, task, tasks.ReserveFiles(handle.number, cleaned, mode))
+        _check_files(tx, task, wanted, field="paths")
+        after = consequences.decide(c, tx, task, decisions.ReserveFiles(handle.number, cleaned, mode))
         assert after.attempt is not None
         return {"held": [hold.path or "." for hold in after.attempt.holds]}
 
@@ -348,11 +385,11 @@ def _end(
     retry: bool,
 ) -> tuple[Task, StaleAttemptError | None]:
     """Decide the report; a report that came too late is kept, and comes back with the refusal to raise after."""
-    named = _named(tx, task, attempt)
+    named = _given_out(tx, task, attempt)
     stand = standing(c, tx, caller, named)
-    worker = worker_for(tx, caller, prefix=task.role, inherit=named.worker if stand == "successor" else None)
+    worker = worker_for(c, tx, caller, prefix=task.role, inherit=named.worker if stand == "successor" else None)
     opens_review = task.review is not None and outcome == "completed"
-    command = tasks.EndAttempt(
+    command = decisions.EndAttempt(
         attempt=attempt.number,
         standing=stand,
         worker=worker.name,
@@ -360,23 +397,22 @@ def _end(
         outcome=outcome,
         report=said,
         digest=_digest(outcome, said),
-        recorded=_recorded(tx, task, attempt),
+        recorded=_recorded(tx, task, named),
         retry=retry,
         review=tx.new_task() if opens_review else None,
         delay_seconds=liveness.delay(c, task),
     )
-    events = tasks.decide(task, command)
+    events = decisions.decide(task, command)
     after = consequences.append(c, tx, task, events)
     if any(isinstance(event, ResultSuperseded) for event in events):
+        why = decisions.stale(task, attempt.number).message
         return after, StaleAttemptError(
-            f"{attempt} was superseded, so your report changed nothing; it is kept for the lead to look at. Stop "
-            "working on it; claim_task gives you something else.",
-            field="attempt",
+            f"{why} Your report changed nothing; it is kept for the lead to look at.", field="attempt"
         )
     return after, None
 
 
-def _named(tx: Reading, task: Task, attempt: AttemptId) -> Attempt:
+def _given_out(tx: Reading, task: Task, attempt: AttemptId) -> Attempt:
     last = task.attempt
     if last is not None and last.number == attempt.number:
         return last
@@ -386,11 +422,12 @@ def _named(tx: Reading, task: Task, attempt: AttemptId) -> Attempt:
     return older
 
 
-def _recorded(tx: Reading, task: Task, attempt: AttemptId) -> str | None:
-    last = task.attempt
-    if last is not None and last.number == attempt.number and last.state == "running":
-        return None
-    return next((each.digest for each in tx.reports(task.id) if each.attempt == attempt), None)
+def _recorded(tx: Reading, task: Task, attempt: Attempt) -> str | None:
+    """The digest of the report that an attempt gave already: the one that ended it, or one that came too late."""
+    if attempt.digest is not None or attempt.state == "running":
+        return attempt.digest
+    late = (each.digest for each in tx.reports(task.id) if each.attempt.number == attempt.number)
+    return next(late, None)
 
 
 def _digest(outcome: Outcome, said: Report) -> str:
@@ -416,5 +453,5 @@ def release(c: Coordinator, attempt: AttemptId, *, principal: str, reason: str) 
     with c.store.writing(actor=principal, causation="release") as tx:
         task = tx.task(TaskId(attempt.task))
         if task is not None:
-            command = tasks.Release(attempt=attempt.number, principal=principal, reason=reason, by="trichrome")
+            command = decisions.Release(attempt=attempt.number, principal=principal, reason=reason, by="trichrome")
             consequences.decide(c, tx, task, command)

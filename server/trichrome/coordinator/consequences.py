@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trichrome.coordinator.context import Coordinator
-from trichrome.domain import tasks
+from trichrome.domain import decisions
 from trichrome.domain.events import (
     ChangesRequested,
     Report,
@@ -43,9 +43,9 @@ def append(c: Coordinator, tx: Writing, task: Task, events: Sequence[TaskEvent])
     return after
 
 
-def decide(c: Coordinator, tx: Writing, task: Task, command: tasks.Command) -> Task:
+def decide(c: Coordinator, tx: Writing, task: Task, command: decisions.Command) -> Task:
     """Decide a command on a task and append what it brings."""
-    return append(c, tx, task, tasks.decide(task, command))
+    return append(c, tx, task, decisions.decide(task, command))
 
 
 def _follow(c: Coordinator, tx: Writing, task: Task, event: TaskEvent) -> None:
@@ -95,13 +95,13 @@ def _free_dependents(c: Coordinator, tx: Writing, task: Task) -> None:
     for waiting in tx.dependents(task.id):
         dependent = tx.task(waiting)
         assert dependent is not None
-        decide(c, tx, dependent, tasks.CompleteDependency(task.id))
+        decide(c, tx, dependent, decisions.CompleteDependency(task.id))
 
 
 def _close_review(c: Coordinator, tx: Writing, task: Task, *, why: str) -> None:
     review = tx.task(task.review_task) if task.review_task is not None else None
     if review is not None and not review.is_final:
-        decide(c, tx, review, tasks.Cancel(reason=why, by="trichrome"))
+        decide(c, tx, review, decisions.Cancel(reason=why, by="trichrome"))
 
 
 def _judge(
@@ -112,11 +112,13 @@ def _judge(
         return
     by = review.attempt.worker if review.attempt is not None else "reviewer"
     if event.outcome == "approved":
-        decide(c, tx, original, tasks.Approve(attempt=reviewed.number, by=by))
+        decide(c, tx, original, decisions.Approve(attempt=reviewed.number, by=by))
     else:
         decide(
             c,
             tx,
             original,
-            tasks.SendBack(attempt=reviewed.number, by=by, summary=report.summary, data=report.data, review=review.id),
+            decisions.SendBack(
+                attempt=reviewed.number, by=by, summary=report.summary, data=report.data, review=review.id
+            ),
         )

@@ -11,10 +11,10 @@ from __future__ import annotations
 from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
 from trichrome.coordinator.principals import is_here
-from trichrome.domain import tasks
+from trichrome.domain import decisions
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
-from trichrome.store.port import LiveAttempt, Principal
+from trichrome.store.port import LiveAttempt, Principal, Reading
 
 
 def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
@@ -32,32 +32,43 @@ def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
 
 
 def sweep(c: Coordinator) -> list[AttemptId]:
-    """End attempts whose worker is gone or whose time is over; answers which. Without any it writes nothing."""
+    """End attempts whose worker is gone or whose time is over, and let in what is due; answers which ended.
+
+    With nothing to do it writes nothing.
+    """
     with c.store.reading() as view:
-        over = [(live, why) for live in view.live_attempts() if (why := why_gone(c, live)) or live.over_ceiling]
-    ended = []
-    for live, why in over:
+        is_quiet = not _over(c, view) and view.next_moment() != 0.0
+    ended: list[AttemptId] = []
+    if not is_quiet:
         with c.store.writing(actor="trichrome", causation="sweep") as tx:
-            task = tx.task(live.attempt.task)
-            assert task is not None
-            command = _ending(c, task, live, why)
-            if task is not consequences.decide(c, tx, task, command):
-                ended.append(live.attempt)
+            tx.bring_forward_due()
+            for live, why in _over(c, tx):  # looked at again: one may have been heard of, or adopted, since
+                task = tx.task(live.attempt.task)
+                assert task is not None
+                if task is not consequences.decide(c, tx, task, _ending(c, task, live, why)):
+                    ended.append(live.attempt)
     if c.settings.on_lead_gone == "pause":
         runs.pause_leaderless(c)
     return ended
 
 
-def _ending(c: Coordinator, task: Task, live: LiveAttempt, why: str | None) -> tasks.Rescue | tasks.Expire:
+def _over(c: Coordinator, view: Reading) -> list[tuple[LiveAttempt, str | None]]:
+    """Attempts to be ended, with why their worker counts as gone, or None for those over their ceiling."""
+    return [(live, why) for live in view.live_attempts() if (why := why_gone(c, live)) or live.over_ceiling]
+
+
+def _ending(c: Coordinator, task: Task, live: LiveAttempt, why: str | None) -> decisions.Rescue | decisions.Expire:
     if why is None:
-        return tasks.Expire(attempt=live.attempt.number, delay_seconds=delay(c, task))
-    owner = live.principal.id if live.principal is not None else (task.attempt.principal if task.attempt else "")
-    return tasks.Rescue(attempt=live.attempt.number, principal=owner, reason=why, delay_seconds=delay(c, task))
+        return decisions.Expire(attempt=live.attempt.number, delay_seconds=delay(c, task))
+    assert task.attempt is not None
+    return decisions.Rescue(
+        attempt=live.attempt.number, principal=task.attempt.principal, reason=why, delay_seconds=delay(c, task)
+    )
 
 
 def delay(c: Coordinator, task: Task) -> float:
     """How long a task waits before its next try, in seconds."""
-    return tasks.backoff(
+    return decisions.backoff(
         task.tries,
         base_seconds=c.settings.backoff_seconds,
         cap_seconds=c.settings.backoff_cap_seconds,
@@ -66,9 +77,6 @@ def delay(c: Coordinator, task: Task) -> float:
 
 
 def renew(c: Coordinator, principal: Principal) -> None:
-    """Renew the leases of a principal's attempts; nothing is written when it holds none."""
-    with c.store.reading() as view:
-        holds = any(live.principal is not None and live.principal.id == principal.id for live in view.live_attempts())
-    if holds:
-        with c.store.writing(actor=principal.id, causation="renew") as tx:
-            tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)
+    """Renew the leases of a principal's attempts, and let those who cannot see its processes know that it is there."""
+    with c.store.writing(actor=principal.id, causation="renew") as tx:
+        tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)

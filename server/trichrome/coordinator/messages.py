@@ -20,7 +20,7 @@ def send(c: Coordinator, caller: Caller, to: str, content: str) -> Sent:
     """
     body = text.required(content, field="text", limit=text.MESSAGE_BYTES)
     with c.store.writing(actor=caller.principal, causation="send_message") as tx:
-        sender = worker_for(tx, caller)
+        sender = worker_for(c, tx, caller)
         receivers = [name for name in _receivers(c, tx, sender, to) if name != sender.name]
         if not receivers:
             raise NotFoundError(

@@ -32,7 +32,7 @@ def put(
         if attempt is not None:
             take_up(c, tx, caller, ids.attempt_id(attempt))
         before = tx.note(cleaned)
-        by = worker_for(tx, caller).name
+        by = worker_for(c, tx, caller).name
         events = notes.share(before, name=cleaned, text=body, by=by, expect_version=expect_version)
         if events:
             tx.append(f"n.{cleaned}", events)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from trichrome.coordinator.context import OPERATOR_NAME, Caller, Coordinator
-from trichrome.domain.tasks import Attempt, Standing
+from trichrome.domain.decisions import Standing
+from trichrome.domain.tasks import Attempt
 from trichrome.errors import ConflictError
 from trichrome.store.port import Principal, Reading, Worker, Writing
 
@@ -19,7 +20,7 @@ def introduce(c: Coordinator, principal: Principal) -> None:
     with c.store.writing(actor=principal.name or principal.id, causation="connect") as tx:
         if principal.name is not None:
             for other in tx.principals():
-                if other.name == principal.name and other.id != principal.id and not is_server_gone(c, other):
+                if other.name == principal.name and other.id != principal.id and not is_server_gone(c, tx, other):
                     raise ConflictError(
                         f"Worker {principal.name!r} is already served by process {other.server[0]}. Stop that one, or "
                         "choose another TRICHROME_WORKER.",
@@ -27,7 +28,7 @@ def introduce(c: Coordinator, principal: Principal) -> None:
                     )
         tx.put_principal(principal)
         if principal.name is not None or principal.role is not None:
-            worker = worker_for(tx, Caller(principal.id, roles=_roles(principal)))
+            worker = worker_for(c, tx, Caller(principal.id, roles=_roles(principal)))
             if principal.role is not None:
                 tx.put_worker(replace(worker, is_taker=True))
 
@@ -44,10 +45,13 @@ def _roles(principal: Principal) -> tuple[str, ...] | None:
     return None if principal.role is None else (principal.role,)
 
 
-def worker_for(tx: Writing, caller: Caller, *, prefix: str | None = None, inherit: str | None = None) -> Worker:
-    """The worker that a caller is, named at its first call.
+def worker_for(
+    c: Coordinator, tx: Writing, caller: Caller, *, prefix: str | None = None, inherit: str | None = None
+) -> Worker:
+    """The worker that a caller is, named at its first call; through a next server of its client it stays the same.
 
     Args:
+        c: the project.
         tx: the transaction.
         caller: who asks.
         prefix: what a new name begins with; else the one role it may serve, else `lead`.
@@ -57,19 +61,50 @@ def worker_for(tx: Writing, caller: Caller, *, prefix: str | None = None, inheri
     if known is not None:
         return known
     principal = tx.principal(caller.principal)
-    role = caller.roles[0] if caller.roles is not None and len(caller.roles) == 1 else None
+    role = _one_role(caller)
     if caller.principal == OPERATOR_NAME:
         name = OPERATOR_NAME
+    elif principal is not None and principal.name is not None and caller.agent is None:
+        name = principal.name
+    elif inherit is not None:
+        name = inherit
+    elif (former := former_worker(c, tx, caller)) is not None:
+        name = former.name
     elif principal is not None and principal.name is not None:
-        name = principal.name if caller.agent is None else tx.new_worker(f"{principal.name}-agent")
+        name = tx.new_worker(f"{principal.name}-agent")
     else:
-        name = inherit or tx.new_worker(prefix or role or "lead")
+        name = tx.new_worker(prefix or role or "lead")
     before = tx.worker(name)
     worker = Worker(
         name, caller.principal, caller.agent, role, is_taker=before.is_taker if before is not None else False
     )
     tx.put_worker(worker)
     return worker
+
+
+def _one_role(caller: Caller) -> str | None:
+    return caller.roles[0] if caller.roles is not None and len(caller.roles) == 1 else None
+
+
+def former_worker(c: Coordinator, tx: Reading, caller: Caller) -> Worker | None:
+    """The worker that a caller was through an earlier server of its client, now gone; the newest, were there several.
+
+    A server's crash does not make its client somebody else: it still may not review its own work, still leads its
+    runs and still gets its messages.
+    """
+    mine = tx.principal(caller.principal)
+    if mine is None:
+        return None
+    for worker in tx.workers_of_client(mine):
+        server = tx.principal(worker.principal)
+        if (
+            server is not None
+            and (worker.agent, worker.role) == (caller.agent, _one_role(caller))
+            and is_same_client(mine, server)
+            and is_server_gone(c, tx, server)
+        ):
+            return worker
+    return None
 
 
 def is_here(c: Coordinator, principal: Principal) -> bool:
@@ -82,19 +117,19 @@ def _is_same_machine(one: tuple[str, str, str], other: tuple[str, str, str]) -> 
     return one[1:] == other[1:]
 
 
-def is_server_gone(c: Coordinator, principal: Principal) -> bool:
-    """Whether nobody serves a principal any more, as far as can be seen from here."""
+def is_server_gone(c: Coordinator, view: Reading, principal: Principal) -> bool:
+    """Whether nobody serves a principal any more: seen here, or concluded from its silence elsewhere."""
     if not principal.connected:
         return True
-    return is_here(c, principal) and not c.is_alive(principal.server)
+    return not c.is_alive(principal.server) if is_here(c, principal) else view.is_silent(principal.id)
 
 
-def is_reachable(c: Coordinator, principal: Principal) -> bool:
+def is_reachable(c: Coordinator, view: Reading, principal: Principal) -> bool:
     """Whether a principal's client can still call, as far as can be seen from here."""
     if not principal.connected:
         return False
     if not is_here(c, principal):
-        return True
+        return not view.is_silent(principal.id)
     return c.is_alive(principal.server) and (principal.client is None or c.is_alive(principal.client))
 
 
@@ -111,14 +146,21 @@ def is_same_client(one: Principal, other: Principal) -> bool:
 
 def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> Standing:
     """What a caller is to an attempt."""
+    if _is_another_agent(tx, caller, attempt):
+        return "stranger"
     if attempt.principal == caller.principal:
-        holder = tx.worker(attempt.worker)
-        theirs = holder.agent if holder is not None else None
-        both_known = caller.agent is not None and theirs is not None
-        return "stranger" if both_known and caller.agent != theirs else "owner"
+        return "owner"
     mine, owner = tx.principal(caller.principal), tx.principal(attempt.principal)
     if mine is None or owner is None or not is_same_client(mine, owner):
         return "stranger"
-    if attempt.state == "running" and not is_server_gone(c, owner):
+    if attempt.state == "running" and not is_server_gone(c, tx, owner):
         return "stranger"
     return "successor"
+
+
+def _is_another_agent(tx: Reading, caller: Caller, attempt: Attempt) -> bool:
+    """Whether the caller is known to be another agent than the one that holds an attempt."""
+    holder = tx.worker(attempt.worker)
+    theirs = holder.agent if holder is not None else None
+    mine_is_known = caller.agent is not None or caller.known
+    return theirs is not None and mine_is_known and caller.agent != theirs

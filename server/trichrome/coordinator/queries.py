@@ -186,7 +186,7 @@ def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[Wor
         attempt = held.get(worker.name)
         if attempt is None and not _is_connected(c, view, worker.principal):
             continue
-        line: WorkerLine = {"worker": worker.name, "state": _state_of(c, attempt)}
+        line: WorkerLine = {"worker": worker.name, "state": _state_of(c, view, attempt)}
         if worker.role is not None:
             line["role"] = worker.role
         if attempt is not None:
@@ -197,15 +197,15 @@ def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[Wor
 
 def _is_connected(c: Coordinator, view: Reading, principal: str) -> bool:
     known = view.principal(principal)
-    return known is not None and is_reachable(c, known)
+    return known is not None and is_reachable(c, view, known)
 
 
-def _state_of(c: Coordinator, live: LiveAttempt | None) -> WorkerState:
+def _state_of(c: Coordinator, view: Reading, live: LiveAttempt | None) -> WorkerState:
     if live is None:
         return "idle"
     if liveness.why_gone(c, live) is not None:
         return "gone"
-    if live.principal is not None and is_server_gone(c, live.principal):
+    if live.principal is not None and is_server_gone(c, view, live.principal):
         return "detached"
     return "suspect" if live.lapsed else "working"
 

@@ -6,7 +6,7 @@ from trichrome.coordinator import consequences
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
 from trichrome.coordinator.tasks import existing
-from trichrome.domain import tasks, text
+from trichrome.domain import decisions, text
 from trichrome.domain.tasks import Task
 from trichrome.errors import InvalidError
 from trichrome.store.port import Reading
@@ -20,8 +20,8 @@ def approve(c: Coordinator, caller: Caller, task: str) -> Task:
     """
     with c.store.writing(actor=caller.principal, causation="approve") as tx:
         under, attempt = _in_review(tx, task)
-        by = worker_for(tx, caller).name
-        return consequences.decide(c, tx, under, tasks.Approve(attempt=attempt, by=by))
+        by = worker_for(c, tx, caller).name
+        return consequences.decide(c, tx, under, decisions.Approve(attempt=attempt, by=by))
 
 
 def reject(c: Coordinator, caller: Caller, task: str, *, reason: str, final: bool = False) -> Task:
@@ -33,8 +33,8 @@ def reject(c: Coordinator, caller: Caller, task: str, *, reason: str, final: boo
     why = text.required(reason, field="reason", limit=text.SUMMARY_BYTES)
     with c.store.writing(actor=caller.principal, causation="reject") as tx:
         under, attempt = _in_review(tx, task)
-        by = worker_for(tx, caller).name
-        return consequences.decide(c, tx, under, tasks.SendBack(attempt=attempt, by=by, summary=why, final=final))
+        by = worker_for(c, tx, caller).name
+        return consequences.decide(c, tx, under, decisions.SendBack(attempt=attempt, by=by, summary=why, final=final))
 
 
 def _in_review(tx: Reading, task: str) -> tuple[Task, int]:

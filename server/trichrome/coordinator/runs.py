@@ -33,7 +33,7 @@ def _change(c: Coordinator, caller: Caller, run: str, *, paused: bool) -> Run:
         handle = existing_run(tx, run)
         state = tx.run(handle)
         assert state is not None
-        by = worker_for(tx, caller).name
+        by = worker_for(c, tx, caller).name
         events = runs.pause(state, by=by) if paused else runs.resume(state, by=by)
         if events:
             tx.append(handle, events)
@@ -48,7 +48,7 @@ def leaderless(c: Coordinator, view: Reading) -> list[Run]:
     for run in view.open_runs():
         lead = view.worker(run.lead)
         principal = view.principal(lead.principal) if lead is not None else None
-        if principal is not None and not is_reachable(c, principal):
+        if principal is not None and not is_reachable(c, view, principal):
             without.append(run)
     return without
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
 from trichrome.coordinator.principals import is_reachable
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Reading, Worker
+
+SUBAGENT_START_SECONDS: Final = 15.0
+"""How long a Claude Code lead's own subagents may take to ask for work; they do after about one second."""
 
 
 def takers(c: Coordinator, view: Reading) -> list[Worker]:
@@ -18,22 +22,22 @@ def takers(c: Coordinator, view: Reading) -> list[Worker]:
         for worker in view.workers()
         if worker.is_taker
         and (principal := view.principal(worker.principal)) is not None
-        and is_reachable(c, principal)
+        and is_reachable(c, view, principal)
     ]
 
 
 def stuck(c: Coordinator, view: Reading, chosen: Iterable[Task]) -> list[NeedsHelp]:
     """Which of these tasks cannot move without somebody."""
     connected = takers(c, view)
-    return [help_ for task in chosen if (help_ := _help(view, task, connected)) is not None]
+    return [help_ for task in chosen if (help_ := _help(c, view, task, connected)) is not None]
 
 
-def _help(view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
+def _help(c: Coordinator, view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
     match task.state:
         case "blocked":
             return _blocked(view, task)
         case "ready":
-            return _ready(view, task, connected)
+            return _ready(c, view, task, connected)
         case "in_review":
             return _in_review(view, task)
         case _:
@@ -56,17 +60,13 @@ def _was(task: Task) -> str:
     return "failed" if task.state == "failed" else "was cancelled"
 
 
-def _ready(view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
+def _ready(c: Coordinator, view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
     run = view.run(task.run)
     if run is not None and run.paused:
         return {"id": task.id, "why": f"{task.run} is paused", "help": f"`trichrome resume {task.run}`"}
     serving = [worker for worker in connected if worker.role in {None, task.role}]
     if not serving:
-        return {
-            "id": task.id,
-            "why": f"no {task.role} worker is connected",
-            "help": f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
-        }
+        return None if _may_still_come(c, view, task) else _nobody(task)
     if task.author is not None and all(worker.name == task.author for worker in serving):
         return {
             "id": task.id,
@@ -76,6 +76,25 @@ def _ready(view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | No
             else f"start another {task.role} worker",
         }
     return None
+
+
+def _nobody(task: Task) -> NeedsHelp:
+    return {
+        "id": task.id,
+        "why": f"no {task.role} worker is connected",
+        "help": f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
+    }
+
+
+def _may_still_come(c: Coordinator, view: Reading, task: Task) -> bool:
+    """Whether the task's lead is a Claude Code session that may just be starting subagents for it."""
+    run = view.run(task.run)
+    lead = view.worker(run.lead) if run is not None else None
+    principal = view.principal(lead.principal) if lead is not None else None
+    if principal is None or principal.session is None or not is_reachable(c, view, principal):
+        return False
+    newest = view.events(stream=task.id, limit=10**9)[-1]
+    return c.clock.now().wall - newest.recorded_at < SUBAGENT_START_SECONDS
 
 
 def _in_review(view: Reading, task: Task) -> NeedsHelp | None:

@@ -8,7 +8,7 @@ from trichrome.coordinator import consequences
 from trichrome.coordinator.answers import Cancelled, Created, CreatedTask
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
-from trichrome.domain import drafts, ids, tasks, text
+from trichrome.domain import decisions, drafts, ids, text
 from trichrome.domain.drafts import Draft
 from trichrome.domain.events import RunCreated, TaskCreated
 from trichrome.domain.ids import RunId, TaskId
@@ -31,7 +31,7 @@ def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str 
     """
     checked = drafts.checked(wanted, roles=c.roles, role_for_kind=c.role_for_kind)
     with c.store.writing(actor=caller.principal, causation="create_task") as tx:
-        worker = worker_for(tx, caller)
+        worker = worker_for(c, tx, caller)
         made = _Making(c, tx, worker.name, run)
         made_as = {place: made.one(draft) for place, draft in checked}
         lines = [made_as[place] for place in sorted(made_as)]
@@ -91,7 +91,8 @@ class _Making:
         if self._run is None:
             self._run = tx.new_run()
             tx.append(self._run, [RunCreated(run=self._run, lead=self._lead, on_lead_gone=c.settings.on_lead_gone)])
-        depends_on = [self._dependency(name) for name in draft.depends_on]
+        named = [self._dependency(name) for name in draft.depends_on]
+        depends_on = list({on.id: on for on in named}.values())  # a key may have given one task two names
         task = tx.new_task()
         assert draft.role is not None
         event = TaskCreated(
@@ -170,7 +171,7 @@ def cancel(
         raise InvalidError("Say which task, or which run: one of the two.", field="task")
     why = text.optional(reason, field="reason", limit=text.SUMMARY_BYTES) or "no longer wanted"
     with c.store.writing(actor=caller.principal, causation="cancel_task") as tx:
-        by = worker_for(tx, caller).name
+        by = worker_for(c, tx, caller).name
         if task is not None:
             chosen = [existing(tx, task)]
         else:
@@ -182,7 +183,7 @@ def cancel(
             now = tx.task(each.id)
             assert now is not None
             if not now.is_final:
-                consequences.decide(c, tx, now, tasks.Cancel(reason=why, by=by))
+                consequences.decide(c, tx, now, decisions.Cancel(reason=why, by=by))
                 cancelled.append(each.id)
     return {"cancelled": cancelled}
 
@@ -194,8 +195,8 @@ def retry(c: Coordinator, caller: Caller, task: str) -> Task:
         TrichromeError: `not_found`; `invalid` for a task that is neither failed nor cancelled.
     """
     with c.store.writing(actor=caller.principal, causation="retry") as tx:
-        by = worker_for(tx, caller).name
-        return consequences.decide(c, tx, existing(tx, task), tasks.Retry(by=by))
+        by = worker_for(c, tx, caller).name
+        return consequences.decide(c, tx, existing(tx, task), decisions.Retry(by=by))
 
 
 def amend(
@@ -218,6 +219,6 @@ def amend(
     if instructions is not None:
         instructions = text.required(instructions, field="instructions", limit=text.INSTRUCTIONS_BYTES)
     with c.store.writing(actor=caller.principal, causation="amend") as tx:
-        by = worker_for(tx, caller).name
-        command = tasks.Amend(by=by, priority=priority, instructions=instructions)
+        by = worker_for(c, tx, caller).name
+        command = decisions.Amend(by=by, priority=priority, instructions=instructions)
         return consequences.decide(c, tx, existing(tx, task), command)

@@ -16,6 +16,7 @@ from trichrome.coordinator import attempts, liveness, stuck
 from trichrome.coordinator.answers import ChangedTask, Claimed, Waited
 from trichrome.coordinator.attempts import NOTHING
 from trichrome.coordinator.context import Caller, Coordinator
+from trichrome.coordinator.principals import former_worker
 from trichrome.coordinator.tasks import existing, existing_run
 from trichrome.domain.ids import RunId, TaskId
 from trichrome.errors import InvalidError, NotFoundError
@@ -144,7 +145,7 @@ def until_changed(
 ) -> Waited:
     """Like `wait`, for as long as the caller likes: a program at a shell has no model waiting for it."""
     with c.store.reading() as view:
-        wanted = _wanted(view, caller, run, tasks, cursor)
+        wanted = _wanted(c, view, caller, run, tasks, cursor)
     last: list[Waited] = []
 
     def look() -> Waited | None:
@@ -159,7 +160,14 @@ def until_changed(
     return found if found is not None else last[0]
 
 
-def _wanted(view: Reading, caller: Caller, run: str | None, tasks: Iterable[str] | None, cursor: int | None) -> Wanted:
+def _wanted(
+    c: Coordinator,
+    view: Reading,
+    caller: Caller,
+    run: str | None,
+    tasks: Iterable[str] | None,
+    cursor: int | None,
+) -> Wanted:
     if cursor is not None and cursor < 0:
         raise InvalidError("cursor is what the wait before answered; leave it out at first.", field="cursor")
     if tasks is not None:
@@ -169,7 +177,7 @@ def _wanted(view: Reading, caller: Caller, run: str | None, tasks: Iterable[str]
         return Wanted(None, chosen, cursor or 0)
     if run is not None:
         return Wanted(existing_run(view, run), None, cursor or 0)
-    worker = view.worker_of(caller.principal, caller.agent)
+    worker = view.worker_of(caller.principal, caller.agent) or former_worker(c, view, caller)
     newest = view.newest_run(worker.name) if worker is not None else None
     if newest is None:
         raise NotFoundError("You have created no run yet. Say which run, or which tasks.", field="run")

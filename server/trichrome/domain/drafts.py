@@ -102,9 +102,10 @@ def _checked(draft: Draft, *, where: str, roles: Collection[str], role_for_kind:
         role=role,
         instructions=text.required(draft.instructions, field=f"{where}instructions", limit=text.INSTRUCTIONS_BYTES),
         acceptance=text.optional(draft.acceptance, field=f"{where}acceptance", limit=text.INSTRUCTIONS_BYTES),
-        depends_on=tuple(dict.fromkeys(draft.depends_on)),
+        depends_on=tuple(dict.fromkeys(text.clean(name) for name in draft.depends_on)),
         files=reservations.paths(draft.files, field=f"{where}files"),
-        key=_key(draft.key, field=f"{where}key"),
+        key=_name(draft.key, field=f"{where}key"),
+        ref=_name(draft.ref, field=f"{where}ref"),
     )
 
 
@@ -152,9 +153,9 @@ def _between(value: float, low: float, high: float, *, field: str) -> None:
         raise InvalidError(f"{field} is {value:g}; it goes from {low:g} to {high:g}.", field=field)
 
 
-def _key(key: str | None, *, field: str) -> str | None:
-    if key is None:
+def _name(name: str | None, *, field: str) -> str | None:
+    if name is None:
         return None
-    if len(key) > text.NAME_CHARS * 2:
+    if len(name) > text.NAME_CHARS * 2:
         raise InvalidError(f"{field} is too long; the most is {text.NAME_CHARS * 2} characters.", field=field)
-    return text.required(key, field=field, limit=text.NAME_CHARS * 8)
+    return text.required(name, field=field, limit=text.NAME_CHARS * 8)

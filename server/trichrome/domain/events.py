@@ -120,11 +120,12 @@ class AttemptResumed:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReleased:
-    """The worker gave the task back; that counts as no try."""
+    """The worker gave the task back; that counts as no try. `digest` is that of its report, if it made one."""
 
     attempt: int
     reason: str
     by: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from trichrome.errors import InvalidError
 INSTRUCTIONS_BYTES: Final = 64 * 1024
 SUMMARY_BYTES: Final = 4 * 1024
 DATA_BYTES: Final = 32 * 1024
+DATA_LEVELS: Final = 64
+"""How deep data may nest: far below where encoders and decoders give up."""
 NOTE_BYTES: Final = 64 * 1024
 MESSAGE_BYTES: Final = 4 * 1024
 NAME_CHARS: Final = 80
@@ -34,15 +36,21 @@ def clean(text: str) -> str:
     return _UNSAFE.sub("", text)
 
 
-def cleaned_json(value: object) -> object:
-    """A JSON value with every string in it, keys included, cleaned."""
+def cleaned_json(value: object, *, levels: int = DATA_LEVELS) -> object:
+    """A JSON value with every string in it, keys included, cleaned.
+
+    Raises:
+        ValueError: it nests deeper than so many levels, which not every reader would get through.
+    """
+    if levels < 0:
+        raise ValueError("nested too deep")
     match value:
         case str():
             return clean(value)
         case list() | tuple():
-            return [cleaned_json(item) for item in value]
+            return [cleaned_json(item, levels=levels - 1) for item in value]
         case dict():
-            return {clean(str(key)): cleaned_json(item) for key, item in value.items()}
+            return {clean(str(key)): cleaned_json(item, levels=levels - 1) for key, item in value.items()}
         case _:
             return value
 
@@ -83,16 +91,19 @@ def data(value: object, *, field: str = "data", limit: int = DATA_BYTES) -> obje
     """Cleaned JSON data of bounded size.
 
     Raises:
-        InvalidError: not JSON (`invalid`; NaN and infinities are not), or over `limit` bytes compact (`too_large`).
+        InvalidError: not JSON (`invalid`; NaN and infinities are not) or too deep, or over `limit` bytes compact
+            (`too_large`).
     """
     if value is None:
         return None
-    cleaned = cleaned_json(value)
     try:
+        cleaned = cleaned_json(value)
         size = len(json.dumps(cleaned, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidError(
-            f"{field} is not JSON. Use objects, lists, texts and finite numbers.", field=field
+            f"{field} is not JSON, or nests deeper than {DATA_LEVELS} levels. Use objects, lists, texts and finite "
+            "numbers.",
+            field=field,
         ) from error
     if size > limit:
         raise InvalidError(

@@ -29,7 +29,7 @@ The request:
 
 def listed(session: Session) -> list[types.Prompt]:
     """Every prompt."""
-    roles = session.project().roles
+    roles = session.roles()
     return [
         types.Prompt(
             name="orchestrate",
@@ -52,6 +52,6 @@ def get(session: Session, name: str, arguments: dict[str, str] | None) -> types.
             raise InvalidError("request is missing. Say what is wanted.", field="request")
         text = ORCHESTRATE + clean(given["request"])
     else:
-        text = session.project().roles.read(name).prompt
+        text = session.roles().read(name).prompt
     message = types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))
     return types.GetPromptResult(messages=[message])

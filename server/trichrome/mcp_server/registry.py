@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import mcp_types as types
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from trichrome.coordinator import Caller, Coordinator
 from trichrome.coordinator.waiting import Stop
+from trichrome.domain.text import clean
 from trichrome.errors import InvalidError
 
 Toolset = Literal["worker", "lead", "all"]
 MAX_META: Final = "anthropic/maxResultSizeChars"
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
+_LARGEST: Final = 2**63
 
 
 class Arguments(BaseModel):
@@ -34,11 +37,19 @@ def _unwrapped(value: object) -> object:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
 
+def _storable(value: int) -> int:
+    if abs(value) >= _LARGEST:
+        raise PydanticCustomError("too_far", "Input is out of range")
+    return value
+
+
+Whole = Annotated[int, AfterValidator(_storable)]
+"""An integer that the log can hold."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_unwrapped)]
 """Texts, also taken as the JSON text of a list: models send that now and then."""
 Objects = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_unwrapped)]
@@ -115,15 +126,15 @@ class Tool(Generic[Args]):
 def refusal(error: ValidationError, arguments: type[BaseModel], *, where: str = "") -> InvalidError:
     """The first thing wrong with the arguments, as advice."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = where + ".".join(str(part) for part in first["loc"])
+    field = clean(where + ".".join(str(part) for part in first["loc"]))[:80]
     if first["type"] == "extra_forbidden":
-        known = ", ".join(arguments.model_fields)
+        known = ", ".join(arguments.model_fields) or "none"
         return InvalidError(
-            f"There is no argument {field[:80]!r}. Arguments are: {known}.", code="unknown_argument", field=field[:80]
+            f"There is no argument {field!r}. Arguments are: {known}.", code="unknown_argument", field=field
         )
     if first["type"] == "missing":
         return InvalidError(f"{field} is missing. Give it.", field=field)
-    return InvalidError(f"{field[:80] or 'arguments'}: {first['msg']}.", field=field[:80])
+    return InvalidError(f"{field or 'arguments'}: {first['msg']}.", field=field)
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:

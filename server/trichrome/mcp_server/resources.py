@@ -35,7 +35,7 @@ TEMPLATES: Final = (
         mime_type="text/markdown",
     ),
 )
-_URI: Final = re.compile(r"trichrome://(tasks|runs|roles)/([A-Za-z0-9_-]{1,80})")
+_URI: Final = re.compile(rf"{STATUS}|trichrome://(?P<family>tasks|runs|roles)/(?P<name>[A-Za-z0-9_-]{{1,80}})")
 
 
 def listed() -> list[types.Resource]:
@@ -56,19 +56,29 @@ def read(session: Session, uri: str) -> types.TextResourceContents:
     Raises:
         TrichromeError: `not_found` and whatever reading it may raise.
     """
-    project = session.project()
-    coordinator = project.coordinator
-    if uri == STATUS:
-        return _json(uri, queries.status(coordinator))
+    family, name = parts(uri)
+    if family == "roles":
+        return types.TextResourceContents(uri=uri, mime_type="text/markdown", text=session.roles().read(name).prompt)
+    coordinator = session.project().coordinator
+    match family:
+        case "tasks":
+            return _json(uri, queries.task_detail(coordinator, name))
+        case "runs":
+            return _json(uri, queries.page(coordinator, run=name, limit=queries.LARGEST_PAGE))
+        case _:
+            return _json(uri, queries.status(coordinator))
+
+
+def parts(uri: str) -> tuple[str, str]:
+    """What a resource is about, and which one.
+
+    Raises:
+        NotFoundError: there is no such resource.
+    """
     match = _URI.fullmatch(uri)
     if match is None:
         raise NotFoundError(f"There is no resource {uri[:80]!r}. resources/templates/list shows what there is.")
-    family, name = match.groups()
-    if family == "tasks":
-        return _json(uri, queries.task_detail(coordinator, name))
-    if family == "runs":
-        return _json(uri, queries.page(coordinator, run=name, limit=queries.LARGEST_PAGE))
-    return types.TextResourceContents(uri=uri, mime_type="text/markdown", text=project.roles.read(name).prompt)
+    return ("status", "") if uri == STATUS else (match["family"], match["name"])
 
 
 def _json(uri: str, content: Any) -> types.TextResourceContents:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -67,77 +68,92 @@ class Flags:
 
 @dataclass(slots=True)
 class _Serving:
-    """One server's handlers, and what they share."""
+    """One server's handlers, and what they share.
+
+    Attributes:
+        subscribed: by resource, whom to tell (2025-11-25).
+        bus: tells the others (2026-07-28).
+        seen: how far subscribers know the log; None before the first one.
+        unread: what was answered and is not written yet, by request.
+        calls: of each call that runs in a thread, what is set at its end.
+    """
 
     session: Session
     toolset: Toolset
     bus: InMemorySubscriptionBus = field(default_factory=InMemorySubscriptionBus)
+    listener: ListenHandler = field(init=False)
     subscribed: dict[str, Any] = field(default_factory=dict)
+    seen: int | None = None
     unread: dict[Id, Mapping[str, Any]] = field(default_factory=dict)
+    calls: set[threading.Event] = field(default_factory=set)
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
+
+    def __post_init__(self) -> None:
+        self.listener = ListenHandler(self.bus)
 
     # --- tools --------------------------------------------------------------------------------------------------------
 
-    async def list_tools(self, _ctx: Context, _params: Any) -> types.ListToolsResult:
+    async def list_tools(self, ctx: Context, _params: Any) -> types.ListToolsResult:
         """The tools of the toolset."""
+        self._meet(ctx)
         return types.ListToolsResult(tools=[tool.wire() for tool in tools.of(self.toolset)])
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Run a tool; a refusal is an answer that says what to do instead."""
         self._meet(ctx)
-        stop = threading.Event()
         try:
-            answer = await self._run(params, stop)
+            answer = await self._run(params)
         except TrichromeError as error:
             return _answered({"error": error.facts()}, is_error=True)
-        except anyio.get_cancelled_exc_class():
-            stop.set()
-            raise
         except Exception:  # noqa: BLE001 - the top of a call: a defect must be logged, and must not end the server
             logs.get("server").exception("call failed", tool=params.name)
             return _answered({"error": _DEFECT}, is_error=True)
         self.unread[ctx.request_id] = answer
         return _answered(answer)
 
-    async def _run(self, params: types.CallToolRequestParams, stop: threading.Event) -> Mapping[str, Any]:
+    async def _run(self, params: types.CallToolRequestParams) -> Mapping[str, Any]:
+        """Run a tool in a thread; what a cancelled call took is given back, by whoever sees both facts."""
         tool = next((tool for tool in tools.of(self.toolset) if tool.name == params.name), None)
         if tool is None:
             known = ", ".join(tool.name for tool in tools.of(self.toolset))
             raise NotFoundError(f"There is no tool {params.name[:80]!r} here. Tools are: {known}.")
         args = tool.parse(params.arguments)
-        return await self._in_thread(lambda: self._call(tool, args, stop), stop)
+        stop, ended = threading.Event(), threading.Event()
+        done: list[Mapping[str, Any]] = []
+
+        def call() -> None:
+            try:
+                done.append(self._call(tool, args, stop))
+                if stop.is_set():
+                    self.session.give_back(done[0])
+            finally:
+                ended.set()
+                self.calls.discard(ended)
+
+        self.calls.add(ended)
+        try:
+            await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.threads)
+            # A cancellation that came while the thread ended counts: past this line nobody would hear of it.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        except anyio.get_cancelled_exc_class():
+            stop.set()
+            if done:
+                with anyio.move_on_after(LEAVE_SECONDS, shield=True):
+                    await anyio.to_thread.run_sync(self.session.give_back, done[0], abandon_on_cancel=True)
+            raise
+        return done[0]
 
     def _call(self, tool: Tool[Any], args: Any, stop: threading.Event) -> Mapping[str, Any]:
         coordinator, caller = self.session.caller()
         answer = dict(tool.run(Call(coordinator, caller, stop), args))
-        if stop.is_set():
-            self.session.give_back(answer)
-            return answer
         if inbox := messages.inbox(coordinator, caller):
             answer["inbox"] = inbox
         return answer
 
-    async def _in_thread(self, work: Callable[[], Value], stop: threading.Event) -> Value:
-        """Run blocking work; when its request is cancelled, the thread ends by itself and gives back what it took."""
-        done: list[Value] = []
-
-        def noted() -> Value:
-            done.append(work())
-            return done[0]
-
-        try:
-            return await anyio.to_thread.run_sync(noted, abandon_on_cancel=True, limiter=self.threads)
-        except anyio.get_cancelled_exc_class():
-            stop.set()
-            if done and isinstance(answer := done[0], Mapping):
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self.session.give_back, answer)
-            raise
-
     def _meet(self, ctx: Context) -> None:
         if self.session.client_name is None:
             client = ctx.session.client_params
-            self.session.client_name = client.client_info.name if client is not None else None
+            self.session.client_name = client.client_info.name if client is not None else ""
 
     # --- resources and prompts ----------------------------------------------------------------------------------------
 
@@ -151,28 +167,41 @@ class _Serving:
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         """One resource."""
-        self._meet(ctx)
-        contents = await self._asked(lambda: resources.read(self.session, str(params.uri)))
+        contents = await self._asked(ctx, lambda: resources.read(self.session, str(params.uri)))
         return types.ReadResourceResult(contents=[contents])
 
-    async def list_prompts(self, _ctx: Context, _params: Any) -> types.ListPromptsResult:
+    async def list_prompts(self, ctx: Context, _params: Any) -> types.ListPromptsResult:
         """Every prompt."""
-        return types.ListPromptsResult(prompts=await self._asked(lambda: prompts.listed(self.session)))
+        return types.ListPromptsResult(prompts=await self._asked(ctx, lambda: prompts.listed(self.session)))
 
-    async def get_prompt(self, _ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
         """One prompt."""
-        return await self._asked(lambda: prompts.get(self.session, params.name, params.arguments))
+        return await self._asked(ctx, lambda: prompts.get(self.session, params.name, params.arguments))
 
-    async def _asked(self, work: Callable[[], Value]) -> Value:
+    async def _asked(self, ctx: Context, work: Callable[[], Value]) -> Value:
+        self._meet(ctx)
         try:
-            return await self._in_thread(work, threading.Event())
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.threads)
         except TrichromeError as error:
             raise MCPError(types.INVALID_PARAMS, error.message, {"error": error.facts()}) from error
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Begin to send notices about a resource (2025-11-25)."""
+        await self._asked(ctx, lambda: resources.parts(str(params.uri)))
+        await self._follow(ctx)
         self.subscribed[str(params.uri)] = ctx.session
         return types.EmptyResult()
+
+    async def listen(self, ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
+        """Send notices about resources until the request ends (2026-07-28)."""
+        if params.notifications.resource_subscriptions:
+            await self._follow(ctx)
+        return await self.listener(ctx, params)
+
+    async def _follow(self, ctx: Context) -> None:
+        """Whatever happens from here on is told to whoever subscribed."""
+        if self.seen is None:
+            self.seen = await self._asked(ctx, self.session.position)
 
     async def unsubscribe(self, _ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """Stop them."""
@@ -197,6 +226,13 @@ class _Serving:
         for answer in list(self.unread.values()):
             await anyio.to_thread.run_sync(self.session.give_back, answer)
         self.unread.clear()
+
+    def leave(self) -> None:
+        """Say that this server stops; calls that run may end first, to give back what nobody will read."""
+        self.session.leave()
+        for ended in list(self.calls):
+            ended.wait(LEAVE_SECONDS)
+        self.session.close()
 
 
 _DEFECT: Final[ErrorFacts] = {
@@ -230,7 +266,7 @@ def build(serving: _Serving) -> Server[Any]:
         on_read_resource=serving.read_resource,
         on_subscribe_resource=serving.subscribe,
         on_unsubscribe_resource=serving.unsubscribe,
-        on_subscriptions_listen=ListenHandler(serving.bus),
+        on_subscriptions_listen=serving.listen,
         on_list_prompts=serving.list_prompts,
         on_get_prompt=serving.get_prompt,
     )
@@ -245,7 +281,7 @@ def run(chain: ClientChain, flags: Flags) -> int:
     wire = Wire.claim()
     with contextlib.suppress(KeyboardInterrupt):
         anyio.run(_serve, serving, wire, chain)
-    leaving = threading.Thread(target=serving.session.leave, daemon=True)
+    leaving = threading.Thread(target=serving.leave, daemon=True)
     leaving.start()
     leaving.join(LEAVE_SECONDS)
     sys.stderr.flush()
@@ -268,53 +304,60 @@ async def _serve(serving: _Serving, wire: Wire, chain: ClientChain) -> None:
             group.cancel_scope.cancel()
 
         group.start_soon(at_signals)
-        group.start_soon(_keep, serving, chain, group.cancel_scope)
+        group.start_soon(_leave_with_parent, chain, group.cancel_scope)
+        group.start_soon(_keep, serving.session)
+        group.start_soon(_send_notices, serving)
         async with streams(wire, on_written=serving.was_written, on_gone=gone) as (reader, writer):
             await server.run(reader, writer, options)
         group.cancel_scope.cancel()
 
 
-async def _keep(serving: _Serving, chain: ClientChain, scope: anyio.CancelScope) -> None:
-    """Leave with the parent; renew, rescue and send notices while serving."""
-    renewed, position = time.monotonic(), -1
-    if serving.session.is_declared_worker:
-        await _tolerant(serving.session.project)
+async def _leave_with_parent(chain: ClientChain, scope: anyio.CancelScope) -> None:
+    """Leave when anybody above is gone; nothing that may block has a part in it."""
     while True:
-        await anyio.sleep(KEEP_SECONDS)
         if is_orphaned(chain):
             scope.cancel()
-            return
-        if not serving.session.is_open:
-            continue
-        await _tolerant(serving.session.sweep)
-        if time.monotonic() - renewed >= RENEW_SECONDS:
-            renewed = time.monotonic()
-            await _tolerant(serving.session.renew)
-        position = await _notices(serving, position)
+        await anyio.sleep(KEEP_SECONDS)
 
 
-async def _notices(serving: _Serving, position: int) -> int:
-    """Send notices about what changed above a position; answers the position they reach."""
+async def _keep(session: Session) -> None:
+    """Introduce a declared worker, renew and rescue while serving."""
+    due = 0.0
+    while True:
+        if time.monotonic() >= due:
+            if session.is_open:
+                await _tolerant(session.renew)
+                due = time.monotonic() + RENEW_SECONDS
+            elif session.is_declared_worker and session.client_name is not None:
+                await _tolerant(session.project)
+                due = time.monotonic() + RENEW_SECONDS
+        if session.is_open:
+            await _tolerant(session.sweep)
+        await anyio.sleep(KEEP_SECONDS)
 
-    def news() -> tuple[int, list[str]]:
+
+async def _send_notices(serving: _Serving) -> None:
+    """Tell subscribers what changed."""
+
+    def news() -> tuple[int, list[str]] | None:
         with serving.session.project().coordinator.store.reading() as view:
-            if position < 0:
-                return view.position(), []
-            events = view.events(after=position)
-        return (events[-1].position if events else position), resources.touched(serving.session, events)
+            events = view.events(after=serving.seen or 0)
+        return (events[-1].position, resources.touched(serving.session, events)) if events else None
 
-    found = await _tolerant(news)
-    if found is None:
-        return position
-    reached, uris = found
-    await serving.publish(uris)
-    return reached
+    while True:
+        await anyio.sleep(KEEP_SECONDS)
+        found = None if serving.seen is None else await _tolerant(news)
+        if found is not None:
+            serving.seen, uris = found
+            await serving.publish(uris)
 
 
 async def _tolerant(work: Callable[[], Value]) -> Value | None:
-    """Do the keeper's work; a store that cannot be reached now is tried again at the next turn."""
+    """Do what is done again at the next turn anyhow, whatever comes of it now."""
     try:
-        return await anyio.to_thread.run_sync(work)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
     except TrichromeError as error:
         logs.get("server").warning("keeping failed", error=error.message)
-        return None
+    except Exception:  # noqa: BLE001 - the top of a loop: a defect must be logged, and must not end the server
+        logs.get("server").exception("keeping failed")
+    return None

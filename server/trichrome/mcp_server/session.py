@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from trichrome import config as configuration
 from trichrome import logs
 from trichrome.bootstrap import Project, open_project
 from trichrome.coordinator import Caller, Coordinator, attempts, liveness, principals
@@ -21,6 +22,7 @@ from trichrome.domain import ids
 from trichrome.domain.text import word
 from trichrome.errors import InvalidError, TrichromeError
 from trichrome.processes import ClientChain, this_machine, this_process
+from trichrome.roles import Roles, load_roles
 from trichrome.store.port import Principal
 
 CLAUDE_CODE: Final = "claude-code"
@@ -40,6 +42,7 @@ class Session:
         role: the one role it may serve; None for all.
         worker: the named worker it is.
         durability: overrides the project's setting.
+        client_name: how the client names itself; None until it has said anything.
     """
 
     chain: ClientChain
@@ -116,6 +119,26 @@ class Session:
             lease_seconds=lease,
         )
 
+    def roles(self) -> Roles:
+        """The project's roles, without opening its log: clients ask for prompts in folders that never use us.
+
+        Raises:
+            TrichromeError: there is no project, or a setting cannot be used.
+        """
+        if self._project is not None:
+            return self._project.roles
+        folder = configuration.project_folder()
+        return load_roles(folder, configuration.load(folder).config.roles)
+
+    def position(self) -> int:
+        """How far the log goes.
+
+        Raises:
+            TrichromeError: as `project`.
+        """
+        with self.project().coordinator.store.reading() as view:
+            return view.position()
+
     def caller(self) -> tuple[Coordinator, Caller]:
         """The project's coordinator, and who is calling.
 
@@ -160,11 +183,14 @@ class Session:
 
     def leave(self) -> None:
         """Say that this server stops, if that is still possible. Attempts go on: their client decides about them."""
-        project, self._project = self._project, None
-        if project is None or self.principal is None:
+        if self._project is None or self.principal is None:
             return
         try:
-            principals.disconnect(project.coordinator, self.principal.id)
-            project.close()
+            principals.disconnect(self._project.coordinator, self.principal.id)
         except TrichromeError as error:
             logs.get("server").warning("left without a word", error=error.message)
+
+    def close(self) -> None:
+        """Let go of the log, once no call needs it any more."""
+        if self._project is not None:
+            self._project.close()

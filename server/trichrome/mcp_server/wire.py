@@ -3,22 +3,24 @@
 Guarantees. Nothing but protocol reaches the real stdout: descriptor 1 is pointed at stderr, descriptor 0 at the null
 device, and the wire lives on private copies. A line that cannot be taken gets an answer where its id can be seen, and
 never stops the server: too long, not JSON, a lone surrogate, not UTF-8. A result that cannot be encoded becomes an
-error of its own request. Memory stays bounded whatever comes in.
+error of its own request. Memory stays bounded whatever a line holds; reading goes on while nobody takes the answers.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import select
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
-import anyio.to_thread
+import anyio.lowlevel
 import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
@@ -29,43 +31,70 @@ DRAIN_SECONDS: Final = 1.0
 """How long what was asked before the end of input may take to be answered."""
 _READ_BYTES: Final = 256 * 1024
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_ID: Final = re.compile(rb'"id"\s*:\s*(-?\d{1,18}|"(?:[^"\\]|\\.){0,200}")')
+_END_BYTES: Final = 4096
+"""How much of either end of a line is searched for its id."""
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
+_VALUE: Final = rb'(-?\d{1,18}|"(?:[^"\\]|\\.){0,200}+")'
+_ID_VALUE: Final = re.compile(rb"\s*:\s*" + _VALUE + rb"\s*[,}]")
+_LAST_ID: Final = re.compile(
+    rb'"id"\s*:\s*' + _VALUE + rb'\s*(?:,\s*"[^"\\]*+"\s*:\s*(?:"[^"\\]*+"|[^\s"{}\[\],]++)\s*)*+}\s*$'
+)
 
 Reader = MemoryObjectReceiveStream[SessionMessage | Exception]
 Writer = MemoryObjectSendStream[SessionMessage]
 Id = int | str | None
 
 
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """A line over the limit, which was dropped.
+
+    Attributes:
+        request: the id that it showed, if any.
+    """
+
+    request: Id
+
+
 class Lines:
-    """Bytes into lines, in bounded memory; a line over the limit comes out as its beginning, marked."""
+    """Bytes into lines, in bounded memory.
+
+    A line over the limit is told at once. When it shows no id before its last member, as some clients write it, it is
+    told again when it ends, with that id.
+    """
 
     def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
         self._limit = limit
         self._parts = bytearray()
-        self._skipping = False
+        self._dropped: TooLong | None = None
 
-    def feed(self, chunk: bytes) -> list[tuple[bytes, bool]]:
-        """Take a chunk; answers (line, whether it is whole) for each line that ended, or grew too long."""
-        found: list[tuple[bytes, bool]] = []
+    def feed(self, chunk: bytes) -> list[bytes | TooLong]:
+        """Take a chunk; answers each line that ended, or grew too long."""
+        found: list[bytes | TooLong] = []
         start = 0
         while (end := chunk.find(b"\n", start)) >= 0:
             self._take(chunk[start:end], found)
-            if not self._skipping:
-                found.append((bytes(self._parts), True))
-            self._parts.clear()
-            self._skipping = False
+            self._end(found)
             start = end + 1
         self._take(chunk[start:], found)
         return found
 
-    def _take(self, piece: bytes, found: list[tuple[bytes, bool]]) -> None:
-        if self._skipping:
-            return
+    def _take(self, piece: bytes, found: list[bytes | TooLong]) -> None:
         self._parts += piece
-        if len(self._parts) > self._limit:
-            found.append((bytes(self._parts[:4096]), False))
-            self._parts.clear()
-            self._skipping = True
+        if self._dropped is None and len(self._parts) > self._limit:
+            self._dropped = TooLong(_first_id(bytes(self._parts[:_END_BYTES])))
+            found.append(self._dropped)
+        if self._dropped is not None:
+            del self._parts[:-_END_BYTES]
+
+    def _end(self, found: list[bytes | TooLong]) -> None:
+        line = bytes(self._parts)
+        if self._dropped is None:
+            found.append(line)
+        elif self._dropped.request is None and (request := _last_id(line)) is not None:
+            found.append(TooLong(request))
+        self._parts.clear()
+        self._dropped = None
 
 
 def parse(line: bytes) -> SessionMessage:
@@ -81,12 +110,31 @@ def parse(line: bytes) -> SessionMessage:
 
 
 def id_in(line: bytes) -> Id:
-    """The request's id as far as it can be seen in a line that is no message."""
-    match = _ID.search(line)
-    if match is None:
-        return None
+    """The request's own id, as far as it shows near either end of a line that is no message."""
+    first = _first_id(line[:_END_BYTES])
+    return _last_id(line[-_END_BYTES:]) if first is None and len(line) > _END_BYTES else first
+
+
+def _first_id(beginning: bytes) -> Id:
+    depth = 0
+    for token in _TOKEN.finditer(beginning):
+        if token[0] in {b"{", b"["}:
+            depth += 1
+        elif token[0] in {b"}", b"]"}:
+            depth -= 1
+        elif depth == 1 and token[0] == b'"id"' and (value := _ID_VALUE.match(beginning, token.end())):
+            return _value(value[1])
+    return None
+
+
+def _last_id(end: bytes) -> Id:
+    last = _LAST_ID.search(end)
+    return None if last is None else _value(last[1])
+
+
+def _value(text: bytes) -> Id:
     try:
-        found: Id = json.loads(match[1])
+        found: Id = json.loads(text)
     except ValueError:
         return None
     return found
@@ -103,9 +151,9 @@ def encode(message: types.JSONRPCMessage) -> bytes:
     """A message as a line; one that cannot be encoded becomes an error of its request."""
     try:
         return message.model_dump_json(by_alias=True, exclude_unset=True).encode("utf-8") + b"\n"
-    except ValueError as error:
+    except ValueError:
         request: Id = getattr(message, "id", None)
-        return error_line(request, types.INTERNAL_ERROR, f"The answer could not be encoded: {error}", stable="internal")
+        return error_line(request, types.INTERNAL_ERROR, "The answer could not be encoded.", stable="internal")
 
 
 class Wire:
@@ -120,7 +168,9 @@ class Wire:
         self._in = read_from
         self._out = write_to
         self._writing = anyio.Lock()
-        self._is_file = stat.S_ISREG(os.fstat(read_from).st_mode)
+        # The loop cannot wait for a file, nor for the null device; both answer at once.
+        mode = os.fstat(read_from).st_mode
+        self._never_blocks = stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(read_from))
 
     @classmethod
     def claim(cls) -> Wire:
@@ -135,11 +185,12 @@ class Wire:
     async def chunks(self) -> AsyncIterator[bytes]:
         """What comes in, until the end of input."""
         while True:
-            if self._is_file:
-                chunk = await anyio.to_thread.run_sync(os.read, self._in, _READ_BYTES)
-            else:
+            if not self._never_blocks:
                 await anyio.wait_readable(self._in)
+            try:
                 chunk = os.read(self._in, _READ_BYTES)
+            except OSError:
+                return  # a terminal that hung up
             if not chunk:
                 return
             yield chunk
@@ -172,8 +223,14 @@ class _Open:
         self._ids: set[Id] = set()
         self._changed = anyio.Event()
 
-    def add(self, request: Id) -> None:
-        self._ids.add(request)
+    def note(self, message: types.JSONRPCMessage) -> None:
+        """A message came in: a request wants an answer, a cancelled one wants none any more."""
+        if isinstance(message, types.JSONRPCRequest):
+            self._ids.add(message.id)
+        elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
+            cancelled = (message.params or {}).get("requestId")
+            if isinstance(cancelled, int | str):
+                self.discard(cancelled)
 
     def discard(self, request: Id) -> None:
         self._ids.discard(request)
@@ -195,36 +252,50 @@ async def streams(
     Args:
         wire: the descriptors.
         on_written: told the id of each answer that was written.
-        on_gone: awaited once, when nobody reads the answers any more.
+        on_gone: awaited when a write shows that nobody reads the answers any more.
     """
     open_requests = _Open()
     to_server, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     writer, from_server = anyio.create_memory_object_stream[SessionMessage](0)
+    refuse, refusals = anyio.create_memory_object_stream[bytes](math.inf)
 
     async def read() -> None:
         lines = Lines()
         async with to_server:
             async for chunk in wire.chunks():
-                for line, is_whole in lines.feed(chunk):
-                    await _deliver(wire, line, is_whole, to_server, open_requests)
+                for line in lines.feed(chunk):
+                    taken = _taken(line)
+                    if isinstance(taken, bytes):
+                        refuse.send_nowait(taken)
+                    elif taken is not None:
+                        open_requests.note(taken.message)
+                        await to_server.send(taken)
+                await anyio.lowlevel.checkpoint()
             with anyio.move_on_after(DRAIN_SECONDS):
                 await open_requests.none()
 
     async def write() -> None:
         async with from_server:
             async for message in from_server:
-                try:
-                    await wire.write(encode(message.message))
-                except OSError:
-                    await on_gone()
-                    return
+                await wire.write(encode(message.message))
                 if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
                     on_written(message.message.id)
                     open_requests.discard(message.message.id)
 
-    async with anyio.create_task_group() as group:
+    async def write_refusals() -> None:
+        async for line in refusals:
+            await wire.write(line)
+
+    async def while_read(work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await _quietly(work)
+        except OSError:
+            await on_gone()
+
+    async with refuse, refusals, anyio.create_task_group() as group:
         group.start_soon(_quietly, read)
-        group.start_soon(_quietly, write)
+        group.start_soon(while_read, write)
+        group.start_soon(while_read, write_refusals)
         yield reader, writer
         group.cancel_scope.cancel()
 
@@ -236,25 +307,15 @@ async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
         return  # the other side of the pair has stopped; so does this one
 
 
-async def _deliver(
-    wire: Wire,
-    line: bytes,
-    is_whole: bool,
-    to_server: MemoryObjectSendStream[SessionMessage | Exception],
-    open_requests: _Open,
-) -> None:
-    if not is_whole:
+def _taken(line: bytes | TooLong) -> SessionMessage | bytes | None:
+    """The message in a line, or the error line that answers it; None for an empty one."""
+    if isinstance(line, TooLong):
         message = f"The message is longer than {MAX_LINE_BYTES} bytes and was dropped. Send less in one call."
-        await wire.write(error_line(id_in(line), types.INVALID_REQUEST, message, stable="too_large"))
-        return
+        return error_line(line.request, types.INVALID_REQUEST, message, stable="too_large")
     if not line.strip():
-        return
+        return None
     try:
-        message_ = parse(line)
+        return parse(line)
     except (ValueError, RecursionError):
         message = "That line is no JSON-RPC message. Send one JSON object a line."
-        await wire.write(error_line(id_in(line), types.PARSE_ERROR, message, stable="invalid"))
-        return
-    if isinstance(message_.message, types.JSONRPCRequest):
-        open_requests.add(message_.message.id)
-    await to_server.send(message_)
+        return error_line(id_in(line), types.PARSE_ERROR, message, stable="invalid")

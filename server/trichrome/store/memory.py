@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from trichrome.clock import Clock
@@ -27,13 +27,35 @@ from trichrome.store.projector import project
 from trichrome.store.views import FoldedTables, Views, compare, fold
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """When a delayed task may be claimed: by the boot's monotonic clock, and by the wall for another boot."""
+
+    boot: str
+    due: float
+    wall: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """The deadlines of an attempt, by the boot's monotonic clock."""
+
+    attempt: int
+    boot: str
+    deadline: float
+    ceiling: float | None
+    ceiling_seconds: float | None
+
+
 @dataclass(slots=True)
 class _Soft:
     principals: dict[str, Principal] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
-    dues: dict[TaskId, float] = field(default_factory=dict)
-    leases: dict[TaskId, tuple[int, float, float | None]] = field(default_factory=dict)
+    silent_from: dict[str, tuple[str, float]] = field(default_factory=dict)
+    dues: dict[TaskId, _Due] = field(default_factory=dict)
+    leases: dict[TaskId, _Lease] = field(default_factory=dict)
     offers: set[tuple[MessageId, str]] = field(default_factory=set)
 
 
@@ -123,37 +145,37 @@ class _Transaction(FoldedTables):
         )
 
     def live_attempt_of(self, worker: str) -> AttemptId | None:
-        for task in self._views.tasks.values():
-            if task.attempt is not None and task.attempt.state == "running" and task.attempt.worker == worker:
-                return AttemptId(task.id, task.attempt.number)
-        return None
+        return next((AttemptId(task.id, last.number) for task, last in self._live() if last.worker == worker), None)
+
+    def _live(self) -> Iterator[tuple[Task, Attempt]]:
+        for task in sorted(self._views.tasks.values(), key=lambda each: number(each.id)):
+            if task.attempt is not None and task.attempt.state == "running":
+                yield task, task.attempt
 
     def live_attempts(self) -> list[LiveAttempt]:
-        now = self._store.clock.now().monotonic
+        now = self._store.clock.now()
         found = []
-        for task in sorted(self._views.tasks.values(), key=lambda each: number(each.id)):
-            last = task.attempt
-            if last is None or last.state != "running":
-                continue
-            _, deadline, ceiling = self._soft.leases.get(task.id, (last.number, now, None))
+        for task, last in self._live():
+            lease = self._soft.leases.get(task.id)
+            this_boot = lease is not None and lease.boot == now.boot
             found.append(
                 LiveAttempt(
                     AttemptId(task.id, last.number),
                     last.worker,
                     self._soft.principals.get(last.principal),
-                    lapsed=deadline <= now,
-                    over_ceiling=ceiling is not None and ceiling <= now,
+                    lapsed=lease is None or not this_boot or lease.deadline <= now.monotonic,
+                    over_ceiling=lease is not None
+                    and this_boot
+                    and lease.ceiling is not None
+                    and lease.ceiling <= now.monotonic,
                 )
             )
         return found
 
     def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
         asked = list(wanted)
-        for task in self._views.tasks.values():
-            last = task.attempt
-            if task.id == besides or last is None or last.state != "running":
-                continue
-            if any(held.conflicts_with(each) for held in last.holds for each in asked):
+        for task, last in self._live():
+            if task.id != besides and any(held.conflicts_with(each) for held in last.holds for each in asked):
                 return task.id, last.worker
         return None
 
@@ -195,30 +217,44 @@ class _Transaction(FoldedTables):
         return f"{prefix}-{self._soft.names[prefix]}"
 
     def bring_forward_due(self) -> None:
-        now = self._store.clock.now().monotonic
-        for task in [task for task, due in self._soft.dues.items() if due <= now]:
-            del self._soft.dues[task]
+        now = self._store.clock.now()
+        for task, each in list(self._soft.dues.items()):
+            due = each
+            if each.boot != now.boot:
+                left = max(0.0, min(each.seconds, each.wall - now.wall))
+                due = self._soft.dues[task] = replace(each, boot=now.boot, due=now.monotonic + left)
+            if due.due <= now.monotonic:
+                del self._soft.dues[task]
 
-    def delay(self, task: TaskId, seconds: float) -> None:
-        if seconds > 0:
-            self._soft.dues[task] = self._store.clock.now().monotonic + seconds
-        else:
-            self._soft.dues.pop(task, None)
+    def delay(self, task: TaskId, seconds: float, *, since: float) -> None:
+        now = self._store.clock.now()
+        left = min(seconds, since + seconds - now.wall)
+        self._soft.dues.pop(task, None)
+        if left > 0:
+            self._soft.dues[task] = _Due(now.boot, now.monotonic + left, now.wall + left, seconds)
 
     def end_lease(self, task: TaskId) -> None:
         self._soft.leases.pop(task, None)
 
     def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
-        now = self._store.clock.now().monotonic
+        now = self._store.clock.now()
         known = self._soft.leases.get(attempt.task)
-        kept = known[2] if known is not None and known[0] == attempt.number else None
-        ceiling = kept if ceiling_seconds is None else now + ceiling_seconds
-        self._soft.leases[attempt.task] = (attempt.number, now + lease_seconds, ceiling)
+        ceiling: float | None = None
+        if ceiling_seconds is not None:
+            ceiling = now.monotonic + ceiling_seconds
+        elif known is not None and known.attempt == attempt.number and known.ceiling_seconds is not None:
+            ceiling_seconds = known.ceiling_seconds
+            ceiling = known.ceiling if known.boot == now.boot else now.monotonic + ceiling_seconds
+        self._soft.leases[attempt.task] = _Lease(
+            attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds
+        )
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
-        for task in self._views.tasks.values():
-            last = task.attempt
-            if last is not None and last.state == "running" and last.principal == principal:
+        now = self._store.clock.now()
+        if principal in self._soft.principals:
+            self._soft.silent_from[principal] = (now.boot, now.monotonic + lease_seconds)
+        for task, last in self._live():
+            if last.principal == principal:
                 self.start_lease(AttemptId(task.id, last.number), lease_seconds=lease_seconds, ceiling_seconds=None)
 
     def principal(self, principal: str) -> Principal | None:
@@ -228,7 +264,14 @@ class _Transaction(FoldedTables):
         return [each for each in self._soft.principals.values() if each.connected]
 
     def put_principal(self, principal: Principal) -> None:
+        now = self._store.clock.now()
         self._soft.principals[principal.id] = principal
+        self._soft.silent_from[principal.id] = (now.boot, now.monotonic + principal.lease_seconds)
+
+    def is_silent(self, principal: str) -> bool:
+        now = self._store.clock.now()
+        boot, moment = self._soft.silent_from.get(principal, ("", 0.0))
+        return boot != now.boot or moment <= now.monotonic
 
     def worker(self, name: str) -> Worker | None:
         return self._soft.workers.get(name)
@@ -244,6 +287,14 @@ class _Transaction(FoldedTables):
                 return each
         return None
 
+    def workers_of_client(self, principal: Principal) -> list[Worker]:
+        def is_shared(other: Principal) -> bool:
+            pairs = ((other.client, principal.client), (other.session, principal.session), (other.name, principal.name))
+            return other.id != principal.id and any(one is not None and one == mine for one, mine in pairs)
+
+        servers = {each.id for each in self._soft.principals.values() if is_shared(each)}
+        return [each for each in reversed(self._soft.workers.values()) if each.principal in servers]
+
     def put_worker(self, worker: Worker) -> None:
         self._soft.workers[worker.name] = worker
 
@@ -251,10 +302,12 @@ class _Transaction(FoldedTables):
         self._soft.offers.update((message, worker) for message in messages)
 
     def next_moment(self) -> float | None:
-        now = self._store.clock.now().monotonic
-        ceilings = [ceiling for _, _, ceiling in self._soft.leases.values() if ceiling is not None]
-        moments = [*self._soft.dues.values(), *ceilings]
-        return max(0.0, min(moments) - now) if moments else None
+        now = self._store.clock.now()
+        dues = [each.due if each.boot == now.boot else now.monotonic for each in self._soft.dues.values()]
+        leases = self._soft.leases.values()
+        ceilings = [each.ceiling for each in leases if each.ceiling is not None and each.boot == now.boot]
+        moments = [*dues, *ceilings]
+        return max(0.0, min(moments) - now.monotonic) if moments else None
 
 
 class _MemoryWatch:

@@ -195,7 +195,7 @@ class Reading(Protocol):
         ...
 
     def live_attempt_of(self, worker: str) -> AttemptId | None:
-        """The attempt that a worker holds."""
+        """The attempt that a worker holds; the oldest, should it hold several."""
         ...
 
     def live_attempts(self) -> list[LiveAttempt]:
@@ -203,7 +203,7 @@ class Reading(Protocol):
         ...
 
     def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
-        """A task, and its worker, whose live attempt conflicts with holding these."""
+        """The oldest task, and its worker, whose live attempt conflicts with holding these."""
         ...
 
     def note(self, name: str) -> Note | None:
@@ -234,12 +234,20 @@ class Reading(Protocol):
         """A worker by name."""
         ...
 
+    def is_silent(self, principal: str) -> bool:
+        """Whether nothing was heard of a principal for the length of its lease, or only in another boot."""
+        ...
+
     def workers(self) -> list[Worker]:
         """Workers of connected principals, and those that hold an attempt."""
         ...
 
     def worker_of(self, principal: str, agent: str | None) -> Worker | None:
         """The worker that a principal's agent is."""
+        ...
+
+    def workers_of_client(self, principal: Principal) -> list[Worker]:
+        """Workers of other principals with the same client process, session or name, the newest first."""
         ...
 
     def next_moment(self) -> float | None:
@@ -275,7 +283,7 @@ class Writing(Reading, Protocol):
         ...
 
     def put_principal(self, principal: Principal) -> None:
-        """Remember a principal, or what changed about it."""
+        """Remember a principal, or what changed about it; it was heard of now."""
         ...
 
     def put_worker(self, worker: Worker) -> None:
@@ -287,7 +295,7 @@ class Writing(Reading, Protocol):
         ...
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
-        """Renew the lease of every attempt of a principal."""
+        """Renew the lease of every attempt of a principal, which was heard of now."""
         ...
 
     def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:

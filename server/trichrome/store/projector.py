@@ -100,8 +100,8 @@ class Tables(Protocol):
         """A note's newest version."""
         ...
 
-    def delay(self, task: TaskId, seconds: float) -> None:
-        """Soft: keep a task from being claimed for so long; 0 lets it be claimed."""
+    def delay(self, task: TaskId, seconds: float, *, since: float) -> None:
+        """Soft: keep a task from being claimed for so long after `since` (seconds since 1970); 0 lets it be claimed."""
         ...
 
     def end_lease(self, task: TaskId) -> None:
@@ -126,34 +126,34 @@ def project(tables: Tables, recorded: Recorded) -> None:
             if event.key is not None:
                 tables.put_key(event.key, event.key_digest or "", event.task)
             if event.not_before_seconds:
-                tables.delay(event.task, event.not_before_seconds)
+                tables.delay(event.task, event.not_before_seconds, since=recorded.recorded_at)
         case _:
-            _project_task(tables, TaskId(recorded.stream), event, recorded.position)
+            _project_task(tables, TaskId(recorded.stream), event, recorded)
 
 
-def _project_task(tables: Tables, task_id: TaskId, event: TaskEvent, position: int) -> None:
+def _project_task(tables: Tables, task_id: TaskId, event: TaskEvent, recorded: Recorded) -> None:
     before = tables.task(task_id)
     assert before is not None, f"{task_id}: {type(event).__name__} before TaskCreated"
     after = tasks.evolve(before, event)
-    _project_soft(tables, task_id, event)
+    _project_soft(tables, task_id, event, since=recorded.recorded_at)
     _project_report(tables, after, event)
     if after is not before:
-        tables.update_task(before, after, position=position)
+        tables.update_task(before, after, position=recorded.position)
     if isinstance(event, TaskAmended | ChangesRequested):
         brief = tables.brief(task_id)
         tables.update_brief(task_id, tasks.evolve_brief(brief, event))
 
 
-def _project_soft(tables: Tables, task: TaskId, event: TaskEvent) -> None:
+def _project_soft(tables: Tables, task: TaskId, event: TaskEvent, *, since: float) -> None:
     match event:
         case AttemptFailed() | AttemptRescued() | AttemptExpired():
             tables.end_lease(task)
             if event.delay_seconds:
-                tables.delay(task, event.delay_seconds)
+                tables.delay(task, event.delay_seconds, since=since)
         case AttemptReleased() | ReviewRequested() | TaskCompleted() | TaskFailed() | TaskCancelled():
             tables.end_lease(task)
         case AttemptResumed() | TaskRetried():
-            tables.delay(task, 0)
+            tables.delay(task, 0, since=since)
         case (
             TaskCreated()
             | DependencyCompleted()

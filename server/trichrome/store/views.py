@@ -84,7 +84,7 @@ class FoldedTables:
     def put_note(self, note: Note) -> None:
         self._views.notes[note.name] = note
 
-    def delay(self, task: TaskId, seconds: float) -> None:
+    def delay(self, task: TaskId, seconds: float, *, since: float) -> None:
         """Deadlines are no views."""
 
     def end_lease(self, task: TaskId) -> None:

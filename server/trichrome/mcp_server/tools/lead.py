@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from trichrome.coordinator import costs, queries, tasks, waiting
 from trichrome.domain.drafts import Draft
 from trichrome.errors import InvalidError
-from trichrome.mcp_server.registry import Arguments, Call, Objects, Texts, Tool, Toolset, refusal
+from trichrome.mcp_server.registry import Arguments, Call, Objects, Texts, Tool, Toolset, Whole, refusal
 
 _LEAD: Final[frozenset[Toolset]] = frozenset({"lead"})
 
@@ -22,12 +22,12 @@ class TaskDraft(Arguments):
     instructions: str
     role: str | None = None
     acceptance: str | None = None
-    priority: int = 5
+    priority: Whole = 5
     depends_on: Texts = ()
     files: Texts = ()
     review: str | None = None
     key: str | None = None
-    max_attempts: int | None = None
+    max_attempts: Whole | None = None
     not_before_seconds: float = 0
     time_limit_seconds: float | None = None
     ref: str | None = None
@@ -40,13 +40,13 @@ class CreateTask(Arguments):
     instructions: str | None = None
     role: str | None = None
     acceptance: str | None = None
-    priority: int = 5
+    priority: Whole = 5
     depends_on: Texts = ()
     files: Texts = ()
     review: str | None = None
     key: str | None = None
     run: str | None = None
-    max_attempts: int | None = None
+    max_attempts: Whole | None = None
     not_before_seconds: float = 0
     time_limit_seconds: float | None = None
     tasks: Objects | None = None
@@ -79,7 +79,7 @@ class Wait(Arguments):
 
     run: str | None = None
     tasks: Texts | None = None
-    cursor: int | None = None
+    cursor: Whole | None = None
     wait_seconds: float = 60
 
 
@@ -101,7 +101,7 @@ class ListTasks(Arguments):
     run: str | None = None
     state: str | None = None
     role: str | None = None
-    limit: int | None = None
+    limit: Whole | None = None
     after: str | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trichrome.coordinator import messages, notes, queries
 from trichrome.errors import InvalidError
-from trichrome.mcp_server.registry import Arguments, Call, Tool, Toolset
+from trichrome.mcp_server.registry import Arguments, Call, Tool, Toolset, Whole
 
 _ALL: Final[frozenset[Toolset]] = frozenset({"worker", "lead"})
 
@@ -39,7 +39,7 @@ class ShareContext(Arguments):
     name: str | None = None
     text: str | None = None
     attempt: str | None = None
-    expect_version: int | None = None
+    expect_version: Whole | None = None
 
 
 def _share_context(call: Call, args: ShareContext) -> Mapping[str, Any]:

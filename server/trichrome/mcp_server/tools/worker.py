@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import WithJsonSchema
 
 from trichrome.coordinator import attempts, waiting
 from trichrome.mcp_server.registry import Arguments, Call, Texts, Tool, Toolset
@@ -36,7 +38,7 @@ class ReportResult(Arguments):
     attempt: str
     outcome: Literal["completed", "failed", "released", "approved", "changes"]
     summary: str
-    data: Any = None
+    data: Annotated[Any, WithJsonSchema({"type": "object"})] = None
     artifacts: Texts = ()
     files: Texts = ()
     follow_ups: Texts = ()

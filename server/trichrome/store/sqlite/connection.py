@@ -46,15 +46,27 @@ def open_file(path: Path, durability: Durability) -> apsw.Connection:
         )
     with translated(path):
         connection = apsw.Connection(str(path))
-        connection.set_busy_timeout(BUSY_MILLISECONDS)
-        if version_of(connection) < LATEST:
-            connection.pragma("journal_mode", "wal")
-            _migrate(path, connection)
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", {"full": 2, "fast": 1}[durability])
-        connection.pragma("journal_size_limit", 64 * 1024 * 1024)
-        check_version(connection)
+        try:
+            _prepare(path, connection, durability)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+def _prepare(path: Path, connection: apsw.Connection, durability: Durability) -> None:
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    if version_of(connection) < LATEST:
+        _migrate(path, connection)
+    _use_wal(connection)
+    connection.pragma("synchronous", {"full": 2, "fast": 1}[durability])
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    try:
+        check_version(connection)
+    except apsw.SQLError as error:
+        raise StoreUnavailableError(
+            f"{path} is no trichrome log: {error}. Move it away; the next call makes a new one."
+        ) from error
 
 
 def library_version() -> int:
@@ -82,6 +94,20 @@ def check_version(connection: apsw.Connection) -> None:
         )
 
 
+def _use_wal(connection: apsw.Connection) -> None:
+    """Switch to a write-ahead log, which SQLite refuses at once, unheard by its busy timeout, while others open."""
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(random.uniform(*_SPIN_SECONDS))
+        else:
+            return
+
+
 def _migrate(path: Path, connection: apsw.Connection) -> None:
     from filelock import FileLock, Timeout
 
@@ -89,6 +115,7 @@ def _migrate(path: Path, connection: apsw.Connection) -> None:
 
     try:
         with FileLock(f"{path}.migrate", timeout=60):
+            _use_wal(connection)
             connection.execute("begin immediate")
             with connection:
                 version = version_of(connection)

@@ -20,7 +20,7 @@ def translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (apsw.BusyError, apsw.LockedError) as error:
+    except (apsw.BusyError, apsw.LockedError, apsw.ProtocolError) as error:
         raise StoreUnavailableError(
             f"Another program holds {path} for too long. Try again; `trichrome doctor` shows who is connected."
         ) from error

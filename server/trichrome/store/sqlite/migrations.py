@@ -151,6 +151,8 @@ def m0003_soft_state(db: Database) -> None:
             "role": str,
             "lease_seconds": float,
             "connected": int,
+            "heard_boot": str,
+            "silent_from": float,
         },
         pk="id",
         strict=True,

@@ -56,8 +56,10 @@ class SoftState(SqliteTables):
 
     def put_principal(self, principal: Principal) -> None:
         client = (None, None) if principal.client is None else principal.client
+        now = self.clock.now()
         self.connection.execute(
-            f"insert or replace into principals ({_PRINCIPAL}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"insert or replace into principals ({_PRINCIPAL}, heard_boot, silent_from) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 principal.id,
                 *principal.machine,
@@ -68,8 +70,15 @@ class SoftState(SqliteTables):
                 principal.role,
                 principal.lease_seconds,
                 principal.connected,
+                now.boot,
+                now.monotonic + principal.lease_seconds,
             ),
         )
+
+    def is_silent(self, principal: str) -> bool:
+        now = self.clock.now()
+        found = row(self.connection, "select heard_boot, silent_from from principals where id = ?", principal)
+        return found is None or found[0] != now.boot or found[1] <= now.monotonic
 
     def worker(self, name: str) -> Worker | None:
         found = row(self.connection, f"select {_WORKER} from workers where name = ?", name)
@@ -88,6 +97,22 @@ class SoftState(SqliteTables):
             self.connection, f"select {_WORKER} from workers where principal = ? and agent is ?", principal, agent
         )
         return None if found is None else _worker(found)
+
+    def workers_of_client(self, principal: Principal) -> list[Worker]:
+        pid, start = (None, None) if principal.client is None else principal.client
+        found = rows(
+            self.connection,
+            "select workers.name, principal, agent, workers.role, is_taker from workers "
+            "join principals on principals.id = workers.principal where principals.id <> ? "
+            "and ((client_pid = ? and client_start = ?) or session = ? or principals.name = ?) "
+            "order by workers.rowid desc",
+            principal.id,
+            pid,
+            start,
+            principal.session,
+            principal.name,
+        )
+        return [_worker(each) for each in found]
 
     def put_worker(self, worker: Worker) -> None:
         self.connection.execute(
@@ -148,6 +173,11 @@ class SoftState(SqliteTables):
         )
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
+        now = self.clock.now()
+        self.connection.execute(
+            "update principals set heard_boot = ?, silent_from = ? where id = ?",
+            (now.boot, now.monotonic + lease_seconds, principal),
+        )
         mine = rows(
             self.connection, "select number, attempt from tasks where state = 'running' and principal = ?", principal
         )
@@ -177,9 +207,10 @@ class SoftState(SqliteTables):
         now = self.clock.now()
         found = row(
             self.connection,
-            "select min(at) from (select min(due) as at from dues where boot = ?1 "
+            "select min(at) from (select min(case when boot = ?1 then due else ?2 end) as at from dues "
             "union all select min(ceiling) from leases where boot = ?1)",
             now.boot,
+            now.monotonic,
         )
         return None if found is None or found[0] is None else max(0.0, float(found[0]) - now.monotonic)
 

@@ -28,7 +28,16 @@ from trichrome.store.projector import project
 from trichrome.store.sqlite.connection import Durability, Gate, check_version, open_file, row, rows
 from trichrome.store.sqlite.errors import translated
 from trichrome.store.sqlite.soft import SoftState
-from trichrome.store.sqlite.tables import REPORTS, SELECT_TASK, VIEWS, load, past_attempts, report_from, task_from
+from trichrome.store.sqlite.tables import (
+    REPORTS,
+    SELECT_TASK,
+    VIEWS,
+    index_differences,
+    load,
+    past_attempts,
+    report_from,
+    task_from,
+)
 from trichrome.store.views import compare, fold
 
 POLL_SECONDS: Final = 0.01
@@ -215,7 +224,9 @@ class _Transaction(SoftState):
 
     def live_attempt_of(self, worker: str) -> AttemptId | None:
         found = row(
-            self.connection, "select number, attempt from tasks where state = 'running' and worker = ? limit 1", worker
+            self.connection,
+            "select number, attempt from tasks where state = 'running' and worker = ? order by number limit 1",
+            worker,
         )
         return AttemptId(TaskId(f"t{found[0]}"), found[1]) if found else None
 
@@ -270,7 +281,7 @@ class SqliteStore:
         self._clock = clock
         self._connection = open_file(path, durability)
         self._gate = Gate(path.with_name(path.name + ".gate"))
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()  # a transaction within another is SQLite's to refuse, not ours to hang at
 
     @contextmanager
     def reading(self) -> Iterator[_Transaction]:
@@ -281,7 +292,7 @@ class SqliteStore:
                 check_version(self._connection)
                 yield _Transaction(self._connection, self._clock, "", "")
             finally:
-                self._connection.execute("rollback")
+                self._end_transaction()
 
     @contextmanager
     def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
@@ -293,9 +304,12 @@ class SqliteStore:
                 yield _Transaction(self._connection, self._clock, actor, causation)
                 self._connection.execute("commit")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
+                self._end_transaction()
                 raise
+
+    def _end_transaction(self) -> None:
+        if self._connection.in_transaction:  # some errors of the disk have ended it already
+            self._connection.execute("rollback")
 
     def watch(self) -> _Watch:
         """Begin to watch for changes."""
@@ -312,9 +326,11 @@ class SqliteStore:
             transaction.restart_leases({task: (attempt, ceiling) for task, attempt, ceiling in leases})
 
     def differences(self) -> list[str]:
-        """Where views and log disagree, the chain of digests included."""
-        with self.reading():
-            return [*self._broken(), *compare(load(self._connection, self._clock), fold(self._log()))]
+        """Where views and log disagree. A log whose own chain of digests is broken is not folded."""
+        with self.reading() as view:
+            if broken := self._broken():
+                return broken
+            return [*compare(load(self._connection, self._clock), fold(self._log())), *index_differences(view)]
 
     def _log(self) -> Iterator[Recorded]:
         for each in self._connection.execute(f"{_EVENTS} order by position"):

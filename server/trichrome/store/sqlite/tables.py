@@ -198,22 +198,25 @@ class SqliteTables:
         return not task.files or self.holder(holds(task.files), besides=task.id) is None
 
     def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
-        for hold in wanted:
-            above = ancestors(hold.path)
-            modes = ("exclusive",) if hold.mode == "shared" else ("exclusive", "shared")
-            found = row(
-                self.connection,
-                f"select holds.task, tasks.worker from holds join tasks on tasks.number = holds.task "
-                f"where holds.task <> ? and holds.mode in ({_marks(modes)}) "
-                f"and (holds.path in ({_marks(above)}) or {_BELOW.format(column='holds.path')}) limit 1",
-                number(besides),
-                *modes,
-                *above,
-                *_below(hold.path),
-            )
-            if found is not None:
-                return TaskId(f"t{found[0]}"), found[1]
-        return None
+        found = [each for hold in wanted if (each := self._holder(hold, besides)) is not None]
+        oldest = min(found, default=None)
+        return None if oldest is None else (TaskId(f"t{oldest[0]}"), oldest[1])
+
+    def _holder(self, hold: Hold, besides: TaskId) -> tuple[int, str] | None:
+        above = ancestors(hold.path)
+        modes = ("exclusive",) if hold.mode == "shared" else ("exclusive", "shared")
+        found = row(
+            self.connection,
+            f"select holds.task, tasks.worker from holds join tasks on tasks.number = holds.task "
+            f"where holds.task <> ? and holds.mode in ({_marks(modes)}) "
+            f"and (holds.path in ({_marks(above)}) or {_BELOW.format(column='holds.path')}) "
+            "order by holds.task limit 1",
+            number(besides),
+            *modes,
+            *above,
+            *_below(hold.path),
+        )
+        return None if found is None else (found[0], found[1])
 
     def _update_holds(self, task: TaskId, before: tuple[Hold, ...], after: tuple[Hold, ...]) -> None:
         if before == after:
@@ -276,7 +279,7 @@ class SqliteTables:
                 reported.outcome,
                 reported.superseded,
                 reported.digest,
-                _json({name: value for name, value in content.items() if value}),
+                _json({name: value for name, value in content.items() if value is not None and value != ()}),
             ),
         )
 
@@ -308,16 +311,16 @@ class SqliteTables:
 
     # --- deadlines, which are soft ------------------------------------------------------------------------------------
 
-    def delay(self, task: TaskId, seconds: float) -> None:
-        mine = number(task)
+    def delay(self, task: TaskId, seconds: float, *, since: float) -> None:
+        mine, now = number(task), self.clock.now()
+        left = min(seconds, since + seconds - now.wall)
         self.connection.execute("delete from dues where task = ?", (mine,))
-        if seconds > 0:
-            now = self.clock.now()
+        if left > 0:
             self.connection.execute(
                 "insert into dues (task, boot, due, wall, seconds) values (?, ?, ?, ?, ?)",
-                (mine, now.boot, now.monotonic + seconds, now.wall + seconds, seconds),
+                (mine, now.boot, now.monotonic + left, now.wall + left, seconds),
             )
-        self.connection.execute("update tasks set claimable = 0 where number = ? and claimable = 1", (mine,))
+            self.connection.execute("update tasks set claimable = 0 where number = ? and claimable = 1", (mine,))
 
     def end_lease(self, task: TaskId) -> None:
         self.connection.execute("delete from leases where task = ?", (number(task),))
@@ -389,6 +392,24 @@ def load(connection: apsw.Connection, clock: Clock) -> Views:
     return views
 
 
+def index_differences(tables: SqliteTables) -> list[str]:
+    """Where the tables that only serve the search for work disagree with the tasks."""
+    found: list[str] = []
+    held: set[tuple[str, int, str]] = set()
+    paths: set[tuple[str, int]] = set()
+    for columns in rows(tables.connection, SELECT_TASK):
+        task = task_from(columns)
+        paths.update((hold.path, columns[0]) for hold in holds(task.files))
+        held.update((hold.path, columns[0], hold.mode) for hold in (task.attempt.holds if task.attempt else ()))
+        if tables.is_free(task) != bool(columns[28]):
+            found.append(f"tasks: {task.id} is {'' if columns[28] else 'not '}in the claim index, against its state")
+    if held != set(rows(tables.connection, "select path, task, mode from holds")):
+        found.append("holds: not those of the live attempts")
+    if paths != set(rows(tables.connection, "select path, task from task_paths")):
+        found.append("task_paths: not those of the tasks")
+    return found
+
+
 def past_attempts(connection: apsw.Connection, task: TaskId | None = None) -> list[tuple[int, Attempt]]:
     """Attempts that a newer one followed, with their task's number, oldest first."""
     where, parameters = ("", ()) if task is None else (" where task = ?", (number(task),))
@@ -409,4 +430,14 @@ VIEWS: Final = (
 )  # fmt: skip
 """The tables that a rebuild empties; `dues` and `leases` go with them, since both hang on tasks."""
 
-__all__ = ["REPORTS", "VIEWS", "SqliteTables", "State", "load", "past_attempts", "report_from", "task_from"]
+__all__ = [
+    "REPORTS",
+    "VIEWS",
+    "SqliteTables",
+    "State",
+    "index_differences",
+    "load",
+    "past_attempts",
+    "report_from",
+    "task_from",
+]
