@@ -167,12 +167,21 @@ def _home() -> Path | None:
 
 
 def _main_worktree(folder: Path) -> Path | None:
-    """The main worktree, so that all worktrees of one repository share one log; git is asked only inside one."""
+    """The main worktree, so that all worktrees of one repository share one log."""
+    answer = _git(folder, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    common = Path(answer or "")
+    if common.name != ".git" or not common.parent.is_dir():
+        return None
+    return common.parent.resolve()
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git answers about a folder; None outside a checkout (git is not even started there) or without git."""
     if not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return None
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "--path-format=absolute", "--git-common-dir"],
+            ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments],
             capture_output=True,
             text=True,
             timeout=10,
@@ -181,10 +190,7 @@ def _main_worktree(folder: Path) -> Path | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    common = Path(answer.stdout.strip())
-    if answer.returncode != 0 or common.name != ".git" or not common.parent.is_dir():
-        return None
-    return common.parent.resolve()
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def open_folder(project: Path) -> Path:
@@ -207,20 +213,10 @@ def open_folder(project: Path) -> Path:
         ) from error
     if folder.stat().st_uid != os.getuid():
         raise InvalidError(f"{folder} belongs to another user, so it is not used. Move it away.", code="not_permitted")
-    if _is_tracked(folder):
+    if _git(project, "ls-files", "--", FOLDER):
         raise InvalidError(
             f"git tracks files in {folder}, so it is not used: it could start programs. Run "
             f"`git rm -r --cached {FOLDER}` and commit.",
             code="not_permitted",
         )
     return folder
-
-
-def _is_tracked(folder: Path) -> bool:
-    """Whether git's index names the folder; read as bytes, since a start of git costs more than the whole check."""
-    git = folder.parent / ".git"
-    index = git / "index"
-    try:
-        return f"{FOLDER}/".encode() in index.read_bytes()
-    except OSError:
-        return False

@@ -160,7 +160,7 @@ def test_2_a_rescued_attempt_comes_back_with_its_report(project: Project, lead: 
     assert project.kinds(task)[-3:] == ["AttemptRescued", "AttemptResumed", "TaskCompleted"]
 
 
-@pytest.mark.parametrize("call", ["progress", "reserve", "claim"])
+@pytest.mark.parametrize("call", ["progress", "reserve", "share"])
 def test_2_a_rescued_attempt_comes_back_with_any_call(project: Project, lead: Worker, call: str) -> None:
     task = lead.create()
     worker, attempt = rescued(project, task)

@@ -254,10 +254,9 @@ def test_claim_that_is_cancelled_between_its_end_and_its_answer_is_given_back(
         await call("create_task", kind="search", instructions="x")
         async with anyio.create_task_group() as group:
             group.start_soon(call, "claim_task")
-            while not serving.calls:
+            for _ in range(10):  # until the thread has begun; it takes far longer than that
                 await anyio.lowlevel.checkpoint()
-            while serving.calls:
-                time.sleep(0.001)  # noqa: ASYNC251 - the loop must not see the end of the thread yet
+            eventually(lambda: not serving.calls)  # blocks: the loop must not see the end of the thread yet
             time.sleep(0.05)  # noqa: ASYNC251 - until the thread has queued its result
             asyncio.get_running_loop().call_soon(group.cancel_scope.cancel)
         await call("get_task", task="t1")

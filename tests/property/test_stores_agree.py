@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -373,6 +373,7 @@ class Stores(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+PHASES = [Phase.generate, Phase.shrink]
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -380,8 +381,9 @@ def test_stores_agree_and_no_promise_breaks_whatever_is_called() -> None:
     run_state_machine_as_test(
         Stores,
         settings=settings(
-            max_examples=60,
+            max_examples=90,
             stateful_step_count=60,
+            phases=PHASES,
             deadline=None,
             derandomize=True,
             database=None,
@@ -395,6 +397,11 @@ def test_stores_agree_over_many_long_histories() -> None:
     run_state_machine_as_test(
         Stores,
         settings=settings(
-            max_examples=600, stateful_step_count=150, deadline=None, database=None, suppress_health_check=QUIET
+            max_examples=600,
+            stateful_step_count=150,
+            phases=PHASES,
+            deadline=None,
+            database=None,
+            suppress_health_check=QUIET,
         ),
     )

@@ -58,7 +58,7 @@ def _prepare(path: Path, connection: apsw.Connection, durability: Durability) ->
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     if version_of(connection) < LATEST:
         _migrate(path, connection)
-    _use_wal(connection)
+    connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", {"full": 2, "fast": 1}[durability])
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     try:
@@ -94,20 +94,6 @@ def check_version(connection: apsw.Connection) -> None:
         )
 
 
-def _use_wal(connection: apsw.Connection) -> None:
-    """Switch to a write-ahead log, which SQLite refuses at once, unheard by its busy timeout, while others open."""
-    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
-    while True:
-        try:
-            connection.pragma("journal_mode", "wal")
-        except apsw.BusyError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(random.uniform(*_SPIN_SECONDS))
-        else:
-            return
-
-
 def _migrate(path: Path, connection: apsw.Connection) -> None:
     from filelock import FileLock, Timeout
 
@@ -115,7 +101,7 @@ def _migrate(path: Path, connection: apsw.Connection) -> None:
 
     try:
         with FileLock(f"{path}.migrate", timeout=60):
-            _use_wal(connection)
+            connection.pragma("journal_mode", "wal")  # two that switch at once are refused at once, so behind the lock
             connection.execute("begin immediate")
             with connection:
                 version = version_of(connection)
