@@ -51,8 +51,16 @@ def without_secrets(_logger: Any, _method: str, event: Any) -> Any:
     }
 
 
+def _dropped(_logger: Any, _method: str, _event: Any) -> Any:
+    import structlog
+
+    raise structlog.DropEvent
+
+
 def get(name: str) -> Any:
     """The structured logger of a module; silent until `open_log`."""
     import structlog
 
+    if not structlog.is_configured():
+        structlog.configure(processors=[_dropped])
     return structlog.get_logger(f"trichrome.{name}")

@@ -195,7 +195,7 @@ def test_life_of_a_reviewed_task_answers_as_the_contract_says(server: Server) ->
                     }
                 ],
             },
-            "cancelled": {"cancelled": ["t2"]},
+            "cancelled": {"cancelled": ["t2", "t3"]},
             "detail": {
                 "id": "t2",
                 "run": "r1",

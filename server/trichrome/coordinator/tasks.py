@@ -10,7 +10,7 @@ from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
 from trichrome.domain import decisions, drafts, ids, text
 from trichrome.domain.drafts import Draft
-from trichrome.domain.events import RunCreated, TaskCreated
+from trichrome.domain.events import RunCreated, TaskCancelled, TaskCreated
 from trichrome.domain.ids import RunId, TaskId
 from trichrome.domain.tasks import Task
 from trichrome.errors import ConflictError, InvalidError, NotFoundError
@@ -162,7 +162,9 @@ def existing_run(tx: Reading, run: str, *, field: str = "run") -> RunId:
 def cancel(
     c: Coordinator, caller: Caller, *, task: str | None = None, run: str | None = None, reason: str | None = None
 ) -> Cancelled:
-    """Cancel a task, or every task of a run that is not over; their workers learn it at their next call.
+    """Cancel a task, or every task of a run that is not over; answers those and the reviews that went with them.
+
+    Workers at them learn it at their next call.
 
     Raises:
         TrichromeError: `invalid` unless exactly one of task and run is given; `not_found`.
@@ -178,13 +180,13 @@ def cancel(
             assert run is not None
             whole = TaskFilter(run=existing_run(tx, run), limit=10**9)
             chosen = [line.task for line in tx.list_tasks(whole)]
-        cancelled: list[str] = []
+        before = tx.position()
         for each in chosen:
             now = tx.task(each.id)
             assert now is not None
-            if not now.is_final:
-                consequences.decide(c, tx, now, decisions.Cancel(reason=why, by=by))
-                cancelled.append(each.id)
+            consequences.decide(c, tx, now, decisions.Cancel(reason=why, by=by))
+        news = tx.events(after=before, limit=10**9)
+        cancelled = [each.stream for each in news if isinstance(each.event, TaskCancelled)]
     return {"cancelled": cancelled}
 
 

@@ -82,7 +82,7 @@ def claim(
             return {"attempt": None, "next": NOTHING}
         answer = attempts.claim(c, caller, role=role, task=task)
         last[:] = [answer]
-        return None if answer["attempt"] is None and answer["next"] == NOTHING else answer
+        return None if answer["attempt"] is None and answer["next"].endswith(NOTHING) else answer
 
     found = _until(c, look, seconds=wait_seconds, stop=stop)
     return found if found is not None else last[0]

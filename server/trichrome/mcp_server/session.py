@@ -123,11 +123,14 @@ class Session:
         """The project's roles, without opening its log: clients ask for prompts in folders that never use us.
 
         Raises:
-            TrichromeError: there is no project, or a setting cannot be used.
+            TrichromeError: a setting cannot be used.
         """
         if self._project is not None:
             return self._project.roles
-        folder = configuration.project_folder()
+        try:
+            folder = configuration.project_folder()
+        except InvalidError:
+            return load_roles()  # outside any project, as Claude Desktop starts servers: the shipped ones
         return load_roles(folder, configuration.load(folder).config.roles)
 
     def position(self) -> int:
