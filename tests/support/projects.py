@@ -88,7 +88,12 @@ class Worker:
         return messages.send(self.project.coordinator, self.caller, to, text)
 
     def inbox(self) -> Any:
-        return messages.inbox(self.project.coordinator, self.caller)
+        """Call, and read the whole answer: what rides on it leaves."""
+        found = messages.inbox(self.project.coordinator, self.caller)
+        if found is None:
+            return []
+        messages.offer(self.project.coordinator, found)
+        return found.handed
 
 
 @dataclass

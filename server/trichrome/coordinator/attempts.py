@@ -80,7 +80,11 @@ def _claim(c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], 
     held = tx.live_attempt_of(worker.name) if worker is not None else None
     if held is None:
         held = _orphan(c, tx, caller, roles) if wanted is None else _named(c, tx, caller, wanted)
+        if held is not None and wanted is None and _is_anybodys(tx, caller, held):
+            return {"attempt": None, "next": _unknown(held)}
     elif not caller.known and wanted != held.task and _is_of(tx, held, caller.principal):
+        assert worker is not None
+        tx.put_worker(replace(worker, is_shared=True))
         return {"attempt": None, "next": _unknown(held)}
     if held is not None:
         return _resume(c, tx, caller, held)
@@ -158,6 +162,13 @@ def _named(c: Coordinator, tx: Reading, caller: Caller, wanted: str) -> AttemptI
     if task.state != "running" or task.attempt is None or standing(c, tx, caller, task.attempt) == "stranger":
         return None
     return AttemptId(task.id, task.attempt.number)
+
+
+def _is_anybodys(tx: Reading, caller: Caller, held: AttemptId) -> bool:
+    """Whether an orphan may belong to another agent of the same session than the one that asks."""
+    task = tx.task(held.task)
+    holder = tx.worker(task.attempt.worker) if task is not None and task.attempt is not None else None
+    return not caller.known and holder is not None and holder.is_shared
 
 
 def _is_of(tx: Reading, held: AttemptId, principal: str) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from trichrome.coordinator.answers import Handed, Sent
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
 from trichrome.coordinator.tasks import existing_run
 from trichrome.domain import ids, messages, text
 from trichrome.domain.events import MessageSent
+from trichrome.domain.ids import MessageId
+from trichrome.domain.messages import Message
 from trichrome.errors import InvalidError, NotFoundError
 from trichrome.store.port import Reading, Worker
+
+INBOX_BYTES: Final = 8 * 1024
+"""The most text of others that rides on one answer; a single message may be longer than what is left of it."""
 
 
 def send(c: Coordinator, caller: Caller, to: str, content: str) -> Sent:
@@ -71,19 +79,49 @@ def _lead(tx: Reading, sender: Worker) -> str:
     return state.lead
 
 
-def inbox(c: Coordinator, caller: Caller) -> list[Handed]:
-    """What rides on the caller's next answer; what it was offered before counts as delivered, since it calls again."""
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Messages that ride on one answer.
+
+    Attributes:
+        worker: whose they are.
+        messages: their ids.
+        handed: what the receiver reads.
+    """
+
+    worker: str
+    messages: tuple[MessageId, ...]
+    handed: list[Handed]
+
+
+def inbox(c: Coordinator, caller: Caller) -> Inbox | None:
+    """What rides on the caller's next answer; what it was offered before counts as delivered, since it calls again.
+
+    Messages beyond `INBOX_BYTES` wait for the answer after. Tell `offer` once the answer has left.
+    """
     with c.store.reading() as view:
         worker = view.worker_of(caller.principal, caller.agent)
         waiting = view.undelivered(worker.name) if worker is not None else []
     if worker is None or not waiting:
-        return []
-    with c.store.writing(actor=worker.name, causation="inbox") as tx:
-        fresh = []
-        for message, was_offered in tx.undelivered(worker.name):
-            if was_offered:
-                tx.append(message.id, messages.deliver(message, worker.name))
-            else:
-                fresh.append(message)
-        tx.offered([message.id for message in fresh], worker=worker.name)
-    return [{"from": message.sender, "text": message.text} for message in fresh]
+        return None
+    if any(was_offered for _, was_offered in waiting):
+        with c.store.writing(actor=worker.name, causation="inbox") as tx:
+            for message, was_offered in tx.undelivered(worker.name):
+                if was_offered:
+                    tx.append(message.id, messages.deliver(message, worker.name))
+    fresh: list[Message] = []
+    room = INBOX_BYTES
+    for message, was_offered in waiting:
+        if not was_offered and (room >= len(message.text.encode()) or not fresh):
+            fresh.append(message)
+            room -= len(message.text.encode())
+    if not fresh:
+        return None
+    handed: list[Handed] = [{"from": message.sender, "text": message.text} for message in fresh]
+    return Inbox(worker.name, tuple(message.id for message in fresh), handed)
+
+
+def offer(c: Coordinator, inbox: Inbox) -> None:
+    """Note that an inbox has left with its answer; it is delivered when its worker calls again."""
+    with c.store.writing(actor=inbox.worker, causation="inbox") as tx:
+        tx.offered(inbox.messages, worker=inbox.worker)

@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from trichrome.coordinator.context import OPERATOR_NAME, Caller, Coordinator
 from trichrome.domain.decisions import Standing
 from trichrome.domain.tasks import Attempt
-from trichrome.errors import ConflictError
+from trichrome.errors import ConflictError, InvalidError
 from trichrome.store.port import Principal, Reading, Worker, Writing
+
+RESERVED: Final = frozenset({OPERATOR_NAME, "trichrome", "lead"})
+"""Names that mean somebody already."""
 
 
 def introduce(c: Coordinator, principal: Principal) -> None:
     """Remember a principal as connected. A principal bound to one role counts as a connected worker of it.
 
     Raises:
-        ConflictError: `worker_in_use`, when a live server already is the named worker.
+        TrichromeError: `worker_in_use`, when a live server already is the named worker, or another worker bears the
+            name; `invalid` for a reserved name.
     """
     with c.store.writing(actor=principal.name or principal.id, causation="connect") as tx:
         if principal.name is not None:
-            for other in tx.principals():
-                if other.name == principal.name and other.id != principal.id and not is_server_gone(c, tx, other):
-                    raise ConflictError(
-                        f"Worker {principal.name!r} is already served by process {other.server[0]}. Stop that one, or "
-                        "choose another TRICHROME_WORKER.",
-                        code="worker_in_use",
-                    )
+            _check_name(c, tx, principal, principal.name)
         tx.put_principal(principal)
         if principal.name is not None or principal.role is not None:
             worker = worker_for(c, tx, Caller(principal.id, roles=_roles(principal)))
             if principal.role is not None:
                 tx.put_worker(replace(worker, is_taker=True))
+
+
+def _check_name(c: Coordinator, tx: Reading, principal: Principal, name: str) -> None:
+    if name in RESERVED or name in c.roles:
+        raise InvalidError(
+            f"TRICHROME_WORKER cannot be {name!r}: that word means somebody else. Choose a name such as {name}-anna.",
+            field="TRICHROME_WORKER",
+        )
+    for other in tx.principals():
+        if other.name == name and other.id != principal.id and not is_server_gone(c, tx, other):
+            raise ConflictError(
+                f"Worker {name!r} is already served by process {other.server[0]}. Stop that one, or choose another "
+                "TRICHROME_WORKER.",
+                code="worker_in_use",
+            )
+    bearer = tx.worker(name)
+    owner = tx.principal(bearer.principal) if bearer is not None else None
+    if bearer is not None and (owner is None or owner.name != name):
+        raise ConflictError(
+            f"The name {name!r} was given to another worker already. Choose another TRICHROME_WORKER.",
+            code="worker_in_use",
+        )
+
+
+def disconnect_gone(c: Coordinator) -> None:
+    """Disconnect principals whose server and client are both seen dead; without any nothing is written."""
+    with c.store.reading() as view:
+        gone = [each for each in view.principals() if _is_gone(c, each)]
+    if gone:
+        with c.store.writing(actor="trichrome", causation="sweep") as tx:
+            for each in gone:
+                tx.put_principal(replace(each, connected=False))
+
+
+def _is_gone(c: Coordinator, principal: Principal) -> bool:
+    if not is_here(c, principal) or c.is_alive(principal.server):
+        return False
+    return principal.client is None or not c.is_alive(principal.client)
 
 
 def disconnect(c: Coordinator, principal: str) -> None:
@@ -53,13 +90,16 @@ def worker_for(
     Args:
         c: the project.
         tx: the transaction.
-        caller: who asks.
+        caller: who asks; from here on the transaction's events are its worker's.
         prefix: what a new name begins with; else the one role it may serve, else `lead`.
         inherit: the name of the worker whose attempt the caller takes over.
     """
-    known = tx.worker_of(caller.principal, caller.agent)
-    if known is not None:
-        return known
+    worker = tx.worker_of(caller.principal, caller.agent) or _named(c, tx, caller, prefix=prefix, inherit=inherit)
+    tx.act_as(worker.name)
+    return worker
+
+
+def _named(c: Coordinator, tx: Writing, caller: Caller, *, prefix: str | None, inherit: str | None) -> Worker:
     principal = tx.principal(caller.principal)
     role = _one_role(caller)
     if caller.principal == OPERATOR_NAME:
@@ -71,15 +111,23 @@ def worker_for(
     elif (former := former_worker(c, tx, caller)) is not None:
         name = former.name
     elif principal is not None and principal.name is not None:
-        name = tx.new_worker(f"{principal.name}-agent")
+        name = _fresh(tx, f"{principal.name}-agent")
     else:
-        name = tx.new_worker(prefix or role or "lead")
+        name = _fresh(tx, prefix or role or "lead")
     before = tx.worker(name)
-    worker = Worker(
-        name, caller.principal, caller.agent, role, is_taker=before.is_taker if before is not None else False
-    )
+    worker = Worker(name, caller.principal, caller.agent, role)
+    if before is not None:
+        worker = replace(worker, is_taker=before.is_taker, is_shared=before.is_shared)
     tx.put_worker(worker)
     return worker
+
+
+def _fresh(tx: Writing, prefix: str) -> str:
+    """A name that nobody bears, not even a named worker."""
+    name = tx.new_worker(prefix)
+    while tx.worker(name) is not None:
+        name = tx.new_worker(prefix)
+    return name
 
 
 def _one_role(caller: Caller) -> str | None:

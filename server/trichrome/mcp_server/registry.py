@@ -21,7 +21,6 @@ from trichrome.domain.text import clean
 from trichrome.errors import InvalidError
 
 Toolset = Literal["worker", "lead", "all"]
-MAX_META: Final = "anthropic/maxResultSizeChars"
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"
 _LARGEST: Final = 2**63
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import mcp_types as types
 
-from trichrome.coordinator import queries
+from trichrome.coordinator import queries, sizes
 from trichrome.domain import ids
 from trichrome.errors import NotFoundError
 from trichrome.mcp_server.session import Session
@@ -82,7 +82,7 @@ def parts(uri: str) -> tuple[str, str]:
 
 
 def _json(uri: str, content: Any) -> types.TextResourceContents:
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(sizes.fitted(content), ensure_ascii=False, separators=(",", ":"))
     return types.TextResourceContents(uri=uri, mime_type="application/json", text=text)
 
 

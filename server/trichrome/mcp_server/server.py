@@ -27,10 +27,11 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Res
 from mcp.shared.exceptions import MCPError
 
 from trichrome import logs
-from trichrome.coordinator import messages, sizes
+from trichrome.coordinator import Caller, Coordinator, messages, sizes
+from trichrome.coordinator.messages import Inbox
 from trichrome.errors import ErrorFacts, NotFoundError, TrichromeError
 from trichrome.mcp_server import prompts, resources, tools
-from trichrome.mcp_server.registry import Call, Tool, Toolset
+from trichrome.mcp_server.registry import Call, Toolset
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.wire import Id, Wire, streams
 from trichrome.processes import ClientChain, is_orphaned
@@ -67,6 +68,29 @@ class Flags:
 
 
 @dataclass(slots=True)
+class _Served:
+    """What a tool answered, and the messages that ride on it."""
+
+    coordinator: Coordinator
+    answer: dict[str, Any]
+    inbox: Inbox | None = None
+
+    def add_inbox(self, caller: Caller) -> None:
+        """Let waiting messages ride along; the tool has done its work, so they may only add to its answer."""
+        try:
+            self.inbox = messages.inbox(self.coordinator, caller)
+        except TrichromeError as error:
+            logs.get("server").warning("messages stay behind", error=error.message)
+        if self.inbox is not None:
+            self.answer["inbox"] = self.inbox.handed
+
+    def offer_inbox(self) -> None:
+        """Note that the messages left."""
+        if self.inbox is not None:
+            messages.offer(self.coordinator, self.inbox)
+
+
+@dataclass(slots=True)
 class _Serving:
     """One server's handlers, and what they share.
 
@@ -84,7 +108,7 @@ class _Serving:
     listener: ListenHandler = field(init=False)
     subscribed: dict[str, Any] = field(default_factory=dict)
     seen: int | None = None
-    unread: dict[Id, Mapping[str, Any]] = field(default_factory=dict)
+    unread: dict[Id, _Served] = field(default_factory=dict)
     calls: set[threading.Event] = field(default_factory=set)
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(THREADS))
 
@@ -102,16 +126,16 @@ class _Serving:
         """Run a tool; a refusal is an answer that says what to do instead."""
         self._meet(ctx)
         try:
-            answer = await self._run(params)
+            served = await self._run(params)
         except TrichromeError as error:
             return _answered({"error": error.facts()}, is_error=True)
         except Exception:  # noqa: BLE001 - the top of a call: a defect must be logged, and must not end the server
             logs.get("server").exception("call failed", tool=params.name)
             return _answered({"error": _DEFECT}, is_error=True)
-        self.unread[ctx.request_id] = answer
-        return _answered(answer)
+        self.unread[ctx.request_id] = served
+        return _answered(served.answer)
 
-    async def _run(self, params: types.CallToolRequestParams) -> Mapping[str, Any]:
+    async def _run(self, params: types.CallToolRequestParams) -> _Served:
         """Run a tool in a thread; what a cancelled call took is given back, by whoever sees both facts."""
         tool = next((tool for tool in tools.of(self.toolset) if tool.name == params.name), None)
         if tool is None:
@@ -119,13 +143,16 @@ class _Serving:
             raise NotFoundError(f"There is no tool {params.name[:80]!r} here. Tools are: {known}.")
         args = tool.parse(params.arguments)
         stop, ended = threading.Event(), threading.Event()
-        done: list[Mapping[str, Any]] = []
+        done: list[_Served] = []
 
         def call() -> None:
             try:
-                done.append(self._call(tool, args, stop))
+                coordinator, caller = self.session.caller()
+                done.append(_Served(coordinator, dict(tool.run(Call(coordinator, caller, stop), args))))
                 if stop.is_set():
-                    self.session.give_back(done[0])
+                    self.session.give_back(done[0].answer)
+                else:
+                    done[0].add_inbox(caller)
             finally:
                 ended.set()
                 self.calls.discard(ended)
@@ -139,16 +166,9 @@ class _Serving:
             stop.set()
             if done:
                 with anyio.move_on_after(LEAVE_SECONDS, shield=True):
-                    await anyio.to_thread.run_sync(self.session.give_back, done[0], abandon_on_cancel=True)
+                    await anyio.to_thread.run_sync(self.session.give_back, done[0].answer, abandon_on_cancel=True)
             raise
         return done[0]
-
-    def _call(self, tool: Tool[Any], args: Any, stop: threading.Event) -> Mapping[str, Any]:
-        coordinator, caller = self.session.caller()
-        answer = dict(tool.run(Call(coordinator, caller, stop), args))
-        if inbox := messages.inbox(coordinator, caller):
-            answer["inbox"] = inbox
-        return answer
 
     def _meet(self, ctx: Context) -> None:
         if self.session.client_name is None:
@@ -217,14 +237,16 @@ class _Serving:
 
     # --- answers that were read, or not -------------------------------------------------------------------------------
 
-    def was_written(self, request: Id) -> None:
-        """An answer left; what it handed out is the client's now."""
-        self.unread.pop(request, None)
+    async def was_written(self, request: Id) -> None:
+        """An answer left: what it handed out is the client's now, and its messages were offered."""
+        served = self.unread.pop(request, None)
+        if served is not None and served.inbox is not None:
+            await _tolerant(served.offer_inbox)
 
     async def reader_gone(self) -> None:
         """Nobody reads answers any more: what the unread ones handed out goes back."""
-        for answer in list(self.unread.values()):
-            await anyio.to_thread.run_sync(self.session.give_back, answer)
+        for served in list(self.unread.values()):
+            await anyio.to_thread.run_sync(self.session.give_back, served.answer)
         self.unread.clear()
 
     def leave(self) -> None:
@@ -237,8 +259,9 @@ class _Serving:
 
 _DEFECT: Final[ErrorFacts] = {
     "code": "internal",
-    "message": "Something went wrong inside trichrome; nothing was changed. `.trichrome/logs` says more.",
-    "retryable": True,
+    "message": "Something went wrong inside trichrome; `.trichrome/logs` says what. Look with get_task or list_tasks "
+    "whether it was done before you repeat it.",
+    "retryable": False,
 }
 
 

@@ -162,9 +162,10 @@ class Session:
     # --- keeping ------------------------------------------------------------------------------------------------------
 
     def renew(self) -> None:
-        """Renew the leases of this server's attempts."""
+        """Renew the leases of this server's attempts, and note who else is gone."""
         if self._project is not None and self.principal is not None:
             liveness.renew(self._project.coordinator, self.principal)
+            principals.disconnect_gone(self._project.coordinator)
 
     def sweep(self) -> None:
         """Rescue what dead clients held."""

@@ -245,13 +245,13 @@ class _Open:
 
 @asynccontextmanager
 async def streams(
-    wire: Wire, *, on_written: Callable[[Id], None], on_gone: Callable[[], Awaitable[None]]
+    wire: Wire, *, on_written: Callable[[Id], Awaitable[None]], on_gone: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[tuple[Reader, Writer]]:
     """Connect the wire to a pair of streams of messages.
 
     Args:
         wire: the descriptors.
-        on_written: told the id of each answer that was written.
+        on_written: awaited with the id of each answer that was written.
         on_gone: awaited when a write shows that nobody reads the answers any more.
     """
     open_requests = _Open()
@@ -279,7 +279,7 @@ async def streams(
             async for message in from_server:
                 await wire.write(encode(message.message))
                 if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
-                    on_written(message.message.id)
+                    await on_written(message.message.id)
                     open_requests.discard(message.message.id)
 
     async def write_refusals() -> None:

@@ -201,6 +201,9 @@ class _Transaction(FoldedTables):
             project(self, recorded)
         return self.position()
 
+    def act_as(self, actor: str) -> None:
+        self._actor = actor
+
     def new_task(self) -> TaskId:
         return TaskId(f"t{len(self._views.tasks) + 1}")
 

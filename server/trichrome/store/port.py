@@ -91,6 +91,8 @@ class Worker:
     role: str | None
     is_taker: bool = False
     """Whether it has asked for work, and so counts as a connected worker."""
+    is_shared: bool = False
+    """Whether several agents were seen behind it that nothing tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,10 @@ class Writing(Reading, Protocol):
 
     def append(self, stream: str, events: Sequence[Event]) -> int:
         """Append to a stream and fold into the views; answers the last position."""
+        ...
+
+    def act_as(self, actor: str) -> None:
+        """Record what is appended from here on as this worker's doing."""
         ...
 
     def new_task(self) -> TaskId:

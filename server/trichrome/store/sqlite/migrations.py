@@ -159,7 +159,9 @@ def m0003_soft_state(db: Database) -> None:
     )
     db.execute("create index principals_connected on principals (connected) where connected = 1")
     db.table("workers").create(
-        {"name": str, "principal": str, "agent": str, "role": str, "is_taker": int}, pk="name", strict=True
+        {"name": str, "principal": str, "agent": str, "role": str, "is_taker": int, "is_shared": int},
+        pk="name",
+        strict=True,
     )
     db.table("workers").create_index(["principal"])
     db.table("worker_names").create({"prefix": str, "number": int}, pk="prefix", strict=True)

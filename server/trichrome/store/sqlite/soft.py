@@ -18,7 +18,7 @@ _PRINCIPAL: Final = (
     "id, host, boot, pid_namespace, server_pid, server_start, client_pid, client_start, session, name, role, "
     "lease_seconds, connected"
 )
-_WORKER: Final = "name, principal, agent, role, is_taker"
+_WORKER: Final = "name, principal, agent, role, is_taker, is_shared"
 
 
 def _principal(columns: tuple[Any, ...]) -> Principal:
@@ -36,7 +36,7 @@ def _principal(columns: tuple[Any, ...]) -> Principal:
 
 
 def _worker(columns: tuple[Any, ...]) -> Worker:
-    return Worker(columns[0], columns[1], columns[2], columns[3], bool(columns[4]))
+    return Worker(columns[0], columns[1], columns[2], columns[3], bool(columns[4]), bool(columns[5]))
 
 
 class SoftState(SqliteTables):
@@ -102,7 +102,7 @@ class SoftState(SqliteTables):
         pid, start = (None, None) if principal.client is None else principal.client
         found = rows(
             self.connection,
-            "select workers.name, principal, agent, workers.role, is_taker from workers "
+            "select workers.name, principal, agent, workers.role, is_taker, is_shared from workers "
             "join principals on principals.id = workers.principal where principals.id <> ? "
             "and ((client_pid = ? and client_start = ?) or session = ? or principals.name = ?) "
             "order by workers.rowid desc",
@@ -116,10 +116,10 @@ class SoftState(SqliteTables):
 
     def put_worker(self, worker: Worker) -> None:
         self.connection.execute(
-            f"insert into workers ({_WORKER}) values (?, ?, ?, ?, ?) on conflict (name) do update set "
+            f"insert into workers ({_WORKER}) values (?, ?, ?, ?, ?, ?) on conflict (name) do update set "
             "principal = excluded.principal, agent = excluded.agent, role = excluded.role, "
-            "is_taker = excluded.is_taker",
-            (worker.name, worker.principal, worker.agent, worker.role, worker.is_taker),
+            "is_taker = excluded.is_taker, is_shared = excluded.is_shared",
+            (worker.name, worker.principal, worker.agent, worker.role, worker.is_taker, worker.is_shared),
         )
 
     def new_worker(self, prefix: str) -> str:

@@ -120,6 +120,9 @@ class _Transaction(SoftState):
         found = row(self.connection, f"select max(number) from {table}")
         return 1 + ((found[0] or 0) if found else 0)
 
+    def act_as(self, actor: str) -> None:
+        self._actor = actor
+
     def new_task(self) -> TaskId:
         return TaskId(f"t{self._next('tasks')}")
 
