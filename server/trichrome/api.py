@@ -13,8 +13,8 @@ acknowledged is in the log, whatever happens to this program.
 
 from __future__ import annotations
 
+import math
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Required, Self, TypedDict, Unpack
@@ -27,8 +27,6 @@ from trichrome.domain.tasks import State
 from trichrome.errors import InvalidError, NotFoundError
 
 __all__ = ["MultiClaudeOrchestrator", "NewTask", "NotCompletedError", "TaskOptions"]
-
-_EVER: Final = 10.0**9
 
 
 class TaskOptions(TypedDict, total=False):
@@ -162,20 +160,15 @@ class MultiClaudeOrchestrator:
             TrichromeError: `not_found`, `invalid`.
         """
         run, named = self._meant(handles)
-        deadline = time.monotonic() + (_EVER if timeout is None else timeout)
-        ended: dict[str, State] = {}
-        cursor: int | None = None
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            answer = waiting.until_changed(
-                self._coordinator, OPERATOR, run=run, tasks=named, cursor=cursor, seconds=left
-            )
-            ended |= {task["id"]: task["state"] for task in answer["changed"]}
-            if answer["done"] or "stuck" in answer:
-                return self._results(ended, answer.get("stuck", []))
-            if left == 0.0 and cursor == answer["cursor"]:
-                raise TimeoutError(f"{', '.join(handles) or run} is not over after {timeout:g} s.")
-            cursor = answer["cursor"]
+        over = waiting.until_over(
+            self._coordinator, OPERATOR, run=run, tasks=named, seconds=math.inf if timeout is None else timeout
+        )
+        if over.stuck or (over.done and over.failed):
+            raise NotCompletedError(over.failed, over.stuck)
+        if not over.done:
+            raise TimeoutError(f"{', '.join(handles) or run} is not over after {timeout:g} s.")
+        details = {name: queries.task_detail(self._coordinator, name) for name in over.ended}
+        return {name: each["result"] for name, each in details.items() if "result" in each}
 
     def _meant(self, handles: Sequence[str]) -> tuple[str | None, Sequence[str] | None]:
         runs = [each for each in handles if each.startswith("r")]
@@ -187,15 +180,6 @@ class MultiClaudeOrchestrator:
             return None, handles
         with self._coordinator.store.reading() as view:
             return view.newest_run(OPERATOR.principal), None
-
-    def _results(self, ended: Mapping[str, State], stuck: Sequence[NeedsHelp]) -> dict[str, Result]:
-        details = {name: queries.task_detail(self._coordinator, name) for name in ended}
-        # A review that was closed is no failure: what it judged tells how it went.
-        failed = {name: each["state"] for name, each in details.items() if each["state"] != "completed"}
-        failed = {name: state for name, state in failed.items() if "reviews" not in details[name]}
-        if failed or stuck:
-            raise NotCompletedError(failed, stuck)
-        return {name: each["result"] for name, each in details.items() if "result" in each}
 
     def result(self, task: str) -> Result | None:
         """What a task brought: summary, data, artifacts, files; None while it has no result.

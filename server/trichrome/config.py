@@ -135,8 +135,9 @@ def _refusal(error: ValidationError, sources: Mapping[str, Source], path: Path) 
 def project_folder(environment: Mapping[str, str] | None = None, *, start: Path | None = None) -> Path:
     """The folder whose `.trichrome` holds the log.
 
-    `TRICHROME_HOME`, else the main worktree of git's common directory, else the folder that Claude was started in
-    (`CLAUDE_PROJECT_DIR`, else the current one); never the home folder or the root.
+    `TRICHROME_HOME`, else the main worktree of git's common directory, else the nearest folder with a log at or above
+    the one that Claude was started in (`CLAUDE_PROJECT_DIR`, else the current one), else that one itself; never the
+    home folder or the root.
 
     Raises:
         InvalidError: there is no such folder that may be used.
@@ -148,7 +149,13 @@ def project_folder(environment: Mapping[str, str] | None = None, *, start: Path 
             raise InvalidError(f"TRICHROME_HOME names {chosen}, which is no folder. Make it, or unset the variable.")
         return _allowed(chosen.resolve())
     began = (start or Path(variables.get("CLAUDE_PROJECT_DIR") or Path.cwd())).resolve()
-    return _allowed(_main_worktree(began) or began)
+    return _allowed(_main_worktree(began) or _begun_above(began) or began)
+
+
+def _begun_above(folder: Path) -> Path | None:
+    """The nearest folder above, or this one, that has a log already; home and the root are none."""
+    barred = {_home(), Path(folder.anchor)}
+    return next((each for each in (folder, *folder.parents) if each not in barred and (each / FOLDER).is_dir()), None)
 
 
 def _allowed(folder: Path) -> Path:

@@ -10,7 +10,10 @@ import pytest
 from tests.support.clocks import ManualClock
 from tests.support.projects import Project, Worker, open_store
 
+from trichrome.domain.events import RunCreated
+from trichrome.domain.ids import RunId
 from trichrome.errors import StoreTooNewError, StoreUnavailableError
+from trichrome.store.sqlite import SqliteStore
 from trichrome.store.sqlite import connection as opening
 from trichrome.store.sqlite.version import LATEST
 
@@ -208,3 +211,20 @@ def test_a_claim_walks_one_index_and_sorts_nothing(project: Project, file: apsw.
     text = " ".join(str(line[-1]) for line in plan)
     assert "tasks_claimable" in text
     assert "TEMP B-TREE" not in text
+
+
+def test_a_log_that_was_removed_or_replaced_under_its_store_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    store = SqliteStore(path, ManualClock())
+    other = tmp_path / "other.db"
+    SqliteStore(other, ManualClock()).close()
+
+    path.unlink()
+    with pytest.raises(StoreUnavailableError) as removed, store.writing(actor="a", causation="test") as tx:
+        tx.append("r1", [RunCreated(run=RunId("r1"), lead="a")])
+    other.rename(path)
+    with pytest.raises(StoreUnavailableError) as replaced, store.reading() as view:
+        view.position()
+
+    assert "Restart" in removed.value.message
+    assert "replaced" in replaced.value.message

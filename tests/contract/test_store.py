@@ -121,6 +121,15 @@ def test_events_are_paged_by_position_and_by_stream(store: Store, tx: Writing) -
     assert [each.stream for each in tx.events(stream=second, limit=5)] == [second]
 
 
+def test_the_newest_events_of_a_stream_come_in_order(tx: Writing) -> None:
+    first, other = add(tx, claimed(), AttemptReleased(attempt=1, reason="no", by="blue-1")), add(tx)
+
+    assert [each.version for each in tx.newest_events(first, limit=2)] == [2, 3]
+    assert tx.newest_events(first, limit=9) == tx.events(stream=first)
+    assert [each.stream for each in tx.newest_events(other, limit=1)] == [other]
+    assert tx.newest_events("t99", limit=1) == []
+
+
 def test_append_answers_the_last_position(tx: Writing) -> None:
     assert tx.append("t1", []) == 1
     assert tx.append(RunId("r2"), [RunCreated(run=RunId("r2"), lead="x"), RunPaused(by="x")]) == 3
@@ -599,6 +608,17 @@ def test_a_paused_run_keeps_its_tasks_back_and_new_ones_too(tx: Writing) -> None
 
     tx.append(R1, [RunResumed(by="operator")])
     assert [tx.is_claimable(task) for task in (before, after)] == [True, True]
+
+
+def test_open_runs_are_found_by_what_they_do_without_their_lead(tx: Writing) -> None:
+    for name, choice in (("r2", "pause"), ("r3", "pause")):
+        tx.append(RunId(name), [RunCreated(run=RunId(name), lead="lead-1", on_lead_gone=choice)])  # type: ignore[arg-type]
+    add(tx)
+    add(tx, run=RunId("r2"))
+    add(tx, TaskCancelled(reason="no", by="operator"), run=RunId("r3"))
+
+    assert [run.id for run in tx.open_runs()] == ["r1", "r2"]
+    assert [run.id for run in tx.open_runs(on_lead_gone="pause")] == ["r2"]
 
 
 def test_the_newest_run_of_a_lead_is_found(tx: Writing) -> None:

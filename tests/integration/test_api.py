@@ -96,6 +96,8 @@ def test_a_review_that_the_operator_closed_is_no_failure(o: MultiClaudeOrchestra
     shell.json("approve", task)
 
     assert o.wait("r1") == {task: {"summary": "found"}}
+    with pytest.raises(NotCompletedError, match="t2 cancelled"):
+        o.wait("t2")
 
 
 def test_what_is_stuck_is_raised_at_once_with_what_helps(o: MultiClaudeOrchestrator) -> None:

@@ -75,6 +75,17 @@ def test_a_review_that_the_operator_closed_is_no_failure(shell: Shell) -> None:
     assert "t2 cancelled" in ended.out
 
 
+def test_a_closed_review_that_was_named_exits_1(shell: Shell) -> None:
+    (name,) = shell.create("a", review="red")
+    shell.do(name)
+    shell.json("approve", name)
+
+    ended = shell.run("wait", "t2")
+
+    assert ended.code == 1
+    assert ended.out.endswith("Over: 1 cancelled. `trichrome explain t2` tells why.\n")
+
+
 def test_what_cannot_move_exits_1_at_once_and_says_what_helps(shell: Shell) -> None:
     shell.create("a")
 

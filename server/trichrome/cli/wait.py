@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,7 @@ from trichrome.errors import InvalidError
 if TYPE_CHECKING:
     from trichrome.coordinator import Coordinator
     from trichrome.coordinator.answers import ChangedTask, NeedsHelp, Waited
-
-_EVER: Final = 10.0**9
+    from trichrome.coordinator.waiting import Over
 
 app = new_app()
 
@@ -34,18 +33,26 @@ def wait(
 
     Exits with 0 when all completed, 1 when something failed, was cancelled or is stuck, 3 when the time is over.
     """
+    from trichrome.coordinator import OPERATOR
+    from trichrome.coordinator.waiting import until_over
+
     with opened(as_json) as project:
         run, tasks = _meant(project.coordinator, what or [])
-        ended = _Ended(project.coordinator, quiet=as_json)
-        answer = _wait(ended, run, tasks, _EVER if timeout is None else timeout)
-        failed = ended.failed()
+        over = until_over(
+            project.coordinator,
+            OPERATOR,
+            run=run,
+            tasks=tasks,
+            seconds=math.inf if timeout is None else timeout,
+            tell=(lambda _: None) if as_json else _tell_ended,
+        )
     if as_json:
-        document({**answer, "changed": list(ended.tasks.values())})
+        document(_answer(over))
     else:
-        _tell(answer, ended, failed)
-    if failed or "stuck" in answer:
+        _tell(over)
+    if over.failed or over.stuck:
         raise typer.Exit(REFUSED)
-    if not answer["done"]:
+    if not over.done:
         raise typer.Exit(TIMED_OUT)
 
 
@@ -64,58 +71,28 @@ def _meant(c: Coordinator, what: list[str]) -> tuple[str | None, list[str] | Non
         return view.newest_run(OPERATOR.principal), None
 
 
-class _Ended:
-    """The tasks that ended so far, each told once, unless it was retried and ended again."""
-
-    def __init__(self, c: Coordinator, *, quiet: bool) -> None:
-        self.coordinator = c
-        self.tasks: dict[str, ChangedTask] = {}
-        self._quiet = quiet
-
-    def add(self, changed: list[ChangedTask]) -> None:
-        for task in changed:
-            self.tasks[task["id"]] = task
-            if not self._quiet:
-                say(f"{task['id']} {task['state']}: {one_line(task.get('summary', ''), most=160)}".rstrip(": "))
-
-    def failed(self) -> list[str]:
-        """Tasks that did not complete. A review that was closed is no failure: what it judged tells how it went."""
-        others = [task["id"] for task in self.tasks.values() if task["state"] != "completed"]
-        with self.coordinator.store.reading() as view:
-            from trichrome.domain.ids import TaskId
-
-            found = [view.task(TaskId(name)) for name in others]
-        return [task.id for task in found if task is not None and task.reviews is None]
+def _tell_ended(task: ChangedTask) -> None:
+    say(f"{task['id']} {task['state']}: {one_line(task.get('summary', ''), most=160)}".rstrip(": "))
 
 
-def _wait(ended: _Ended, run: str | None, tasks: list[str] | None, seconds: float) -> Waited:
-    from trichrome.coordinator import OPERATOR
-    from trichrome.coordinator.waiting import until_changed
-
-    deadline = time.monotonic() + seconds
-    cursor: int | None = None
-    while True:
-        left = max(0.0, deadline - time.monotonic())
-        answer = until_changed(ended.coordinator, OPERATOR, run=run, tasks=tasks, cursor=cursor, seconds=left)
-        ended.add(answer["changed"])
-        is_new = cursor != answer["cursor"]
-        cursor = answer["cursor"]
-        if answer["done"] or "stuck" in answer or (left == 0.0 and not is_new):
-            answer.pop("next", None)
-            return answer
+def _answer(over: Over) -> Waited:
+    answer: Waited = {"cursor": over.cursor, "done": over.done, "changed": list(over.ended.values())}
+    if over.stuck:
+        answer["stuck"] = list(over.stuck)
+    return answer
 
 
-def _tell(answer: Waited, ended: _Ended, failed: list[str]) -> None:
-    counts = Counter(task["state"] for task in ended.tasks.values())
+def _tell(over: Over) -> None:
+    counts = Counter(task["state"] for task in over.ended.values())
     told = ", ".join(f"{number} {state}" for state, number in counts.items()) or "nothing ended yet"
-    for each in answer.get("stuck", ()):
+    for each in over.stuck:
         say(_stuck(each))
-    if "stuck" in answer:
+    if over.stuck:
         say(f"Stuck: {told}.")
-    elif not answer["done"]:
+    elif not over.done:
         say(f"The time is over: {told}.")
-    elif failed:
-        say(f"Over: {told}. `trichrome explain {failed[0]}` tells why.")
+    elif over.failed:
+        say(f"Over: {told}. `trichrome explain {next(iter(over.failed))}` tells why.")
     else:
         say(f"Done: {told}.")
 

@@ -47,8 +47,7 @@ def sweep(c: Coordinator) -> list[AttemptId]:
                 assert task is not None
                 if task is not consequences.decide(c, tx, task, _ending(c, task, live, why)):
                     ended.append(live.attempt)
-    if c.settings.on_lead_gone == "pause":
-        runs.pause_leaderless(c)
+    runs.pause_leaderless(c)
     return ended
 
 

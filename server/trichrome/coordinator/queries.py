@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from trichrome.coordinator import briefing, history, liveness, runs, stuck
@@ -45,7 +48,7 @@ def task_detail(c: Coordinator, task: str) -> TaskDetail:
         state = existing(view, task)
         content = view.brief(state.id)
         reports = view.reports(state.id)
-        log = view.events(stream=state.id, limit=10_000)
+        log = view.newest_events(state.id, limit=HISTORY_LINES)
         detail: TaskDetail = {
             "id": state.id,
             "run": state.run,
@@ -56,7 +59,7 @@ def task_detail(c: Coordinator, task: str) -> TaskDetail:
             "instructions": content.instructions,
             "depends_on": list(content.depends_on),
             "attempts": [_attempt(state.id, each, reports) for each in view.attempts(state.id)],
-            "history": [history.line(each) for each in log[-HISTORY_LINES:]],
+            "history": [history.line(each) for each in log],
         }
         report = briefing.result(view, state)
     if content.acceptance is not None:
@@ -165,16 +168,22 @@ def status(c: Coordinator) -> Status:
         answer: Status = {
             "tasks": view.count_tasks(),
             "workers": _workers(c, view, live),
-            "needs_you": stuck.stuck(c, view, _waiting(view))[:_HELP_LINES],
+            "needs_you": list(islice(stuck.by_themselves(c, view, _waiting(view)), _HELP_LINES)),
         }
         if leaderless := runs.leaderless(c, view):
             answer["leaderless"] = [str(run.id) for run in leaderless]
     return answer
 
 
-def _waiting(view: Reading) -> list[Task]:
+def _waiting(view: Reading) -> Iterator[Task]:
+    """Every task that waits for something, page by page: whoever has seen enough stops."""
     states: tuple[State, ...] = ("blocked", "ready", "in_review")
-    return [line.task for state in states for line in view.list_tasks(TaskFilter(state=state, limit=_HELP_LINES))]
+    for state in states:
+        chosen: TaskFilter | None = TaskFilter(state=state, limit=LARGEST_PAGE)
+        while chosen is not None:
+            lines = view.list_tasks(chosen)
+            yield from (line.task for line in lines)
+            chosen = replace(chosen, after=lines[-1].task.id) if len(lines) == LARGEST_PAGE else None
 
 
 def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[WorkerLine]:
@@ -227,7 +236,7 @@ def explain(c: Coordinator, task: str) -> list[str]:
     lines = list(detail["history"])
     if waits:
         lines.append(f"It waits for {', '.join(waits)}.")
-    lines += [f"It is stuck: {each['why']}. What helps: {each['help']}." for each in found]
+    lines += [f"It is stuck: {each.told['why']}. What helps: {each.told['help']}." for each in found]
     if state.state == "ready" and not found:
         lines.append(
             "It can be claimed now." if claimable else "It is held back: its time, or its files, are not free."

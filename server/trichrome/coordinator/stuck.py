@@ -1,13 +1,19 @@
-"""What cannot move without somebody: each with why, and what would help."""
+"""What cannot move without somebody: each with why, and what would help.
+
+A task is stopped by itself (nobody serves its role, what it waits for failed), or from below: what it waits for, or the
+review of it, is stopped. Each task is looked at once, however many ways lead to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
 from trichrome.coordinator.principals import is_reachable
+from trichrome.domain.ids import TaskId
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Reading, Worker
 
@@ -26,64 +32,144 @@ def takers(c: Coordinator, view: Reading) -> list[Worker]:
     ]
 
 
-def stuck(c: Coordinator, view: Reading, chosen: Iterable[Task]) -> list[NeedsHelp]:
-    """Which of these tasks cannot move without somebody."""
-    connected = takers(c, view)
-    return [help_ for task in chosen if (help_ := _help(c, view, task, connected)) is not None]
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a task cannot move; `at` is the stream whose event brought that about, if one did."""
+
+    told: NeedsHelp
+    at: str
 
 
-def _help(c: Coordinator, view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
-    match task.state:
-        case "blocked":
-            return _blocked(view, task)
-        case "ready":
-            return _ready(c, view, task, connected)
-        case "in_review":
-            return _in_review(view, task)
-        case _:
+def stuck(c: Coordinator, view: Reading, chosen: Sequence[Task]) -> list[Stop]:
+    """Which of these tasks cannot move without somebody; one that another of them stops is told there only."""
+    return _Search(c, view, among={task.id for task in chosen}).stops(chosen)
+
+
+def by_themselves(c: Coordinator, view: Reading, chosen: Iterable[Task]) -> Iterator[NeedsHelp]:
+    """Which of these tasks are themselves what cannot move, one after the other as they are asked for."""
+    search = _Search(c, view, among=set())
+    return (stop.told for task in chosen if (stop := search.own(task)) is not None)
+
+
+class _Search:
+    """One look at what stops tasks, in one state of the views."""
+
+    def __init__(self, c: Coordinator, view: Reading, *, among: set[TaskId]) -> None:
+        self._c = c
+        self._view = view
+        self._among = among
+        self._connected = takers(c, view)
+        self._known: dict[TaskId, Stop | None] = {}
+
+    def stops(self, chosen: Iterable[Task]) -> list[Stop]:
+        """What stops each of the tasks, by itself or from below."""
+        found = []
+        for task in chosen:
+            stop = self.own(task)
+            if stop is None and (cause := self._below(task)) is not None:
+                stop = _from_below(task, cause)
+            if stop is not None:
+                found.append(stop)
+        return found
+
+    def own(self, task: Task) -> Stop | None:
+        """What stops a task by itself."""
+        match task.state:
+            case "blocked":
+                return self._blocked(task)
+            case "ready":
+                return self._ready(task)
+            case "in_review":
+                return self._in_review(task)
+            case _:
+                return None
+
+    def _below(self, start: Task) -> Stop | None:
+        """The first stop under a task; without recursion, as chains may be long."""
+        ways = self._ways(start)
+        pending = list(reversed(ways))
+        while pending:
+            task = pending[-1]
+            stop = None if task.id in self._known else self.own(task)
+            below = [] if task.id in self._known or stop is not None else self._ways(task)
+            if unknown := [each for each in below if each.id not in self._known]:
+                pending += reversed(unknown)
+            else:
+                pending.pop()
+                self._known.setdefault(task.id, stop or self._first(below))
+        return self._first(ways)
+
+    def _first(self, ways: Iterable[Task]) -> Stop | None:
+        return next((stop for each in ways if (stop := self._known[each.id]) is not None), None)
+
+    def _ways(self, task: Task) -> list[Task]:
+        """What a task waits for and that is not told of by itself."""
+        names: Sequence[TaskId] = ()
+        if task.state == "blocked":
+            names = self._view.brief(task.id).depends_on
+        elif task.state == "in_review" and task.review_task is not None:
+            names = (task.review_task,)
+        found = (self._view.task(name) for name in names if name not in self._among)
+        return [each for each in found if each is not None and not each.is_final]
+
+    def _blocked(self, task: Task) -> Stop | None:
+        for on in self._view.brief(task.id).depends_on:
+            dependency = self._view.task(on)
+            if dependency is not None and dependency.state in {"failed", "cancelled"}:
+                why = f"{on}, which it waits for, {_was(dependency)}"
+                return _stop(task, why, f"`trichrome retry {on}`, or cancel {task.id}", at=on)
+        return None
+
+    def _ready(self, task: Task) -> Stop | None:
+        run = self._view.run(task.run)
+        if run is not None and run.paused:
+            return _stop(task, f"{task.run} is paused", f"`trichrome resume {task.run}`", at=task.run)
+        serving = [worker for worker in self._connected if worker.role in {None, task.role}]
+        if not serving:
+            return None if _may_still_come(self._c, self._view, task) else _nobody(task)
+        if task.author is not None and all(worker.name == task.author for worker in serving):
+            another = f"start another {task.role} worker"
+            return _stop(
+                task,
+                f"nobody but its author, {task.author}, could review {task.reviews}",
+                f"{another}, or `trichrome approve {task.reviews.task}`" if task.reviews is not None else another,
+            )
+        return None
+
+    def _in_review(self, task: Task) -> Stop | None:
+        review = self._view.task(task.review_task) if task.review_task is not None else None
+        if review is not None and not review.is_final:
             return None
+        how = (
+            "is missing" if review is None else _was(review) if review.state != "completed" else "gave no verdict on it"
+        )
+        return _stop(
+            task,
+            f"its review {task.review_task} {how}",
+            f"`trichrome approve {task.id}` or `trichrome reject {task.id} --reason ...`",
+            at=task.review_task,
+        )
 
 
-def _blocked(view: Reading, task: Task) -> NeedsHelp | None:
-    for on in view.brief(task.id).depends_on:
-        dependency = view.task(on)
-        if dependency is not None and dependency.state in {"failed", "cancelled"}:
-            return {
-                "id": task.id,
-                "why": f"{on}, which it waits for, {_was(dependency)}",
-                "help": f"`trichrome retry {on}`, or cancel {task.id}",
-            }
-    return None
+def _stop(task: Task, why: str, help_: str, *, at: str | None = None) -> Stop:
+    return Stop({"id": task.id, "why": why, "help": help_}, at or task.id)
+
+
+def _from_below(task: Task, cause: Stop) -> Stop:
+    told = cause.told
+    return _stop(task, f"{told['id']}, which it waits for, is stuck: {told['why']}", told["help"], at=cause.at)
 
 
 def _was(task: Task) -> str:
     return "failed" if task.state == "failed" else "was cancelled"
 
 
-def _ready(c: Coordinator, view: Reading, task: Task, connected: list[Worker]) -> NeedsHelp | None:
-    run = view.run(task.run)
-    if run is not None and run.paused:
-        return {"id": task.id, "why": f"{task.run} is paused", "help": f"`trichrome resume {task.run}`"}
-    serving = [worker for worker in connected if worker.role in {None, task.role}]
-    if not serving:
-        return None if _may_still_come(c, view, task) else _nobody(task)
-    if task.author is not None and all(worker.name == task.author for worker in serving):
-        return {
-            "id": task.id,
-            "why": f"nobody but its author, {task.author}, could review {task.reviews}",
-            "help": f"start another {task.role} worker, or `trichrome approve {task.reviews.task}`"
-            if task.reviews is not None
-            else f"start another {task.role} worker",
-        }
-    return None
-
-
-def _nobody(task: Task) -> NeedsHelp:
-    return {
-        "id": task.id,
-        "why": f"no {task.role} worker is connected",
-        "help": f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
-    }
+def _nobody(task: Task) -> Stop:
+    return _stop(
+        task,
+        f"no {task.role} worker is connected",
+        f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
+    )
 
 
 def _may_still_come(c: Coordinator, view: Reading, task: Task) -> bool:
@@ -93,17 +179,5 @@ def _may_still_come(c: Coordinator, view: Reading, task: Task) -> bool:
     principal = view.principal(lead.principal) if lead is not None else None
     if principal is None or principal.session is None or not is_reachable(c, view, principal):
         return False
-    newest = view.events(stream=task.id, limit=10**9)[-1]
+    (newest,) = view.newest_events(task.id, limit=1)
     return c.clock.now().wall - newest.recorded_at < SUBAGENT_START_SECONDS
-
-
-def _in_review(view: Reading, task: Task) -> NeedsHelp | None:
-    review = view.task(task.review_task) if task.review_task is not None else None
-    if review is not None and not review.is_final:
-        return None
-    how = "is missing" if review is None else _was(review) if review.state != "completed" else "gave no verdict on it"
-    return {
-        "id": task.id,
-        "why": f"its review {task.review_task} {how}",
-        "help": f"`trichrome approve {task.id}` or `trichrome reject {task.id} --reason ...`",
-    }

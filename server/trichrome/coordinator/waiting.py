@@ -6,19 +6,21 @@ over; a change between the two reads only makes it look again. Only a new event 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from trichrome.coordinator import attempts, liveness, stuck
-from trichrome.coordinator.answers import ChangedTask, Claimed, Waited
+from trichrome.coordinator.answers import ChangedTask, Claimed, NeedsHelp, Waited
 from trichrome.coordinator.attempts import NOTHING
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import former_worker
 from trichrome.coordinator.tasks import existing, existing_run
 from trichrome.domain.ids import RunId, TaskId
+from trichrome.domain.tasks import State
 from trichrome.errors import InvalidError, NotFoundError
 from trichrome.store.port import Reading, TaskFilter
 
@@ -130,34 +132,99 @@ def wait(
         TrichromeError: `not_found`, `invalid`.
     """
     _check_seconds(wait_seconds)
-    return until_changed(c, caller, run=run, tasks=tasks, cursor=cursor, seconds=wait_seconds, stop=stop)
+    with c.store.reading() as view:
+        wanted = _wanted(c, view, caller, run, tasks, cursor)
+    last: list[Waited] = []
+    known: set[tuple[str, str]] | None = None
+
+    def look() -> Waited | None:
+        nonlocal known
+        with c.store.reading() as view:
+            answer, stops = _look(c, view, wanted)
+            # What moved since the cursor is news; who comes and goes leaves no event, so that shows from look to look.
+            is_news = bool(answer["changed"]) or answer["done"] or _has_moved(view, wanted, stops)
+        now = {(stop.told["id"], stop.told["why"]) for stop in stops}
+        is_news = is_news or (known is not None and not now <= known)
+        known = now
+        last[:] = [answer]
+        return answer if is_news else None
+
+    liveness.sweep(c)
+    found = _until(c, look, seconds=wait_seconds, stop=stop)
+    return found if found is not None else last[0]
 
 
-def until_changed(
+@dataclass(frozen=True, slots=True)
+class Over:
+    """How what was waited for stands at the end of `until_over`.
+
+    Attributes:
+        done: all of it is over.
+        ended: each task that is over, by its id, in the order they ended.
+        failed: those that did not complete, with how they ended. A review that was closed is none, unless the caller
+            named it: what it judged tells how it went.
+        stuck: what cannot move, why, and what would help.
+    """
+
+    cursor: int
+    done: bool
+    ended: Mapping[str, ChangedTask]
+    failed: Mapping[str, State]
+    stuck: Sequence[NeedsHelp]
+
+
+def until_over(
     c: Coordinator,
     caller: Caller,
     *,
     run: str | None = None,
     tasks: Sequence[str] | None = None,
-    cursor: int | None = None,
-    seconds: float,
-    stop: Stop | None = None,
-) -> Waited:
-    """Like `wait`, for as long as the caller likes: a program at a shell has no model waiting for it."""
+    seconds: float = math.inf,
+    tell: Callable[[ChangedTask], object] = lambda _: None,
+) -> Over:
+    """Wait until all is over, or something is stuck, for as long as the caller likes: no model waits for it.
+
+    Args:
+        c: the project.
+        caller: whose newest run is meant when neither run nor tasks are given.
+        run: wait for its tasks.
+        tasks: or for these.
+        seconds: give up after so long.
+        tell: is told each task once as it ends, and again if it was retried.
+
+    Raises:
+        TrichromeError: `not_found`, `invalid`.
+    """
     with c.store.reading() as view:
-        wanted = _wanted(c, view, caller, run, tasks, cursor)
-    last: list[Waited] = []
+        wanted = _wanted(c, view, caller, run, tasks, None)
+    ended: dict[str, ChangedTask] = {}
+    answer: Waited = {"cursor": 0, "done": False, "changed": []}
 
     def look() -> Waited | None:
-        with c.store.reading() as view:
-            answer = _look(c, view, wanted)
-            is_news = answer["changed"] or answer["done"] or _is_newly_stuck(view, wanted, answer)
-        last[:] = [answer]
-        return answer if is_news else None
+        nonlocal answer
+        is_whole = False
+        while not is_whole:
+            with c.store.reading() as view:
+                answer, stops = _look(c, view, replace(wanted, cursor=answer["cursor"]))
+            for task in answer["changed"]:
+                ended[task["id"]] = task
+                tell(task)
+            is_whole = len(answer["changed"]) < _CHANGES
+        return answer if answer["done"] or stops else None
 
     liveness.sweep(c)
-    found = _until(c, look, seconds=seconds, stop=stop)
-    return found if found is not None else last[0]
+    _until(c, look, seconds=seconds, stop=None)
+    return Over(answer["cursor"], answer["done"], ended, _failed(c, wanted, ended), answer.get("stuck", []))
+
+
+def _failed(c: Coordinator, wanted: Wanted, ended: Iterable[str]) -> dict[str, State]:
+    with c.store.reading() as view:
+        found = [task for name in ended if (task := view.task(TaskId(name))) is not None]
+    return {
+        task.id: task.state
+        for task in found
+        if task.state in {"failed", "cancelled"} and (task.reviews is None or task.id in (wanted.tasks or ()))
+    }
 
 
 def _wanted(
@@ -170,6 +237,8 @@ def _wanted(
 ) -> Wanted:
     if cursor is not None and cursor < 0:
         raise InvalidError("cursor is what the wait before answered; leave it out at first.", field="cursor")
+    if tasks is not None and run is not None:
+        raise InvalidError("Wait for a run, or for tasks; leave the other one out.", field="run")
     if tasks is not None:
         chosen = tuple(existing(view, task, field="tasks").id for task in tasks)
         if not chosen or len(chosen) > _CHANGES * 2:
@@ -184,12 +253,13 @@ def _wanted(
     return Wanted(newest, None, cursor or 0)
 
 
-def _is_newly_stuck(view: Reading, wanted: Wanted, answer: Waited) -> bool:
-    """Whether something is stuck that the cursor's answer could not say yet: it moved since. Old news wakes nobody."""
-    return any(view.events(stream=each["id"], after=wanted.cursor, limit=1) for each in answer.get("stuck", ()))
+def _has_moved(view: Reading, wanted: Wanted, stops: Iterable[stuck.Stop]) -> bool:
+    """Whether something is stuck that the cursor's answer could not say yet: it, or what stops it, moved since."""
+    streams = {stream for stop in stops for stream in (stop.told["id"], stop.at)}
+    return any(view.events(stream=stream, after=wanted.cursor, limit=1) for stream in streams)
 
 
-def _look(c: Coordinator, view: Reading, wanted: Wanted) -> Waited:
+def _look(c: Coordinator, view: Reading, wanted: Wanted) -> tuple[Waited, list[stuck.Stop]]:
     whole = view.list_tasks(TaskFilter(run=wanted.run, tasks=wanted.tasks, limit=10**9))
     not_over = [line.task for line in whole if not line.task.is_final]
     ended = sorted(
@@ -208,9 +278,9 @@ def _look(c: Coordinator, view: Reading, wanted: Wanted) -> Waited:
         if line.summary:
             changed["summary"] = line.summary
         answer["changed"].append(changed)
-    found = stuck.stuck(c, view, not_over)
-    if found:
-        answer["stuck"] = found[:_CHANGES]
+    stops = stuck.stuck(c, view, not_over)
+    if stops:
+        answer["stuck"] = [stop.told for stop in stops[:_CHANGES]]
     if not answer["done"]:
         answer["next"] = f"Call wait again with cursor={answer['cursor']} for what comes next."
-    return answer
+    return answer, stops

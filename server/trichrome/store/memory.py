@@ -14,7 +14,7 @@ from typing import Any
 
 from trichrome.clock import Clock
 from trichrome.domain import reservations
-from trichrome.domain.events import Event
+from trichrome.domain.events import Event, OnLeadGone
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
@@ -78,9 +78,10 @@ class _Transaction(FoldedTables):
     def position(self) -> int:
         return len(self._store.log)
 
-    def open_runs(self) -> list[Run]:
+    def open_runs(self, *, on_lead_gone: OnLeadGone | None = None) -> list[Run]:
         moving = {task.run for task in self._views.tasks.values() if not task.is_final}
-        return [self._views.runs[run] for run in sorted(moving, key=number)]
+        runs = [self._views.runs[run] for run in sorted(moving, key=number)]
+        return [run for run in runs if on_lead_gone in {None, run.on_lead_gone}]
 
     def newest_run(self, lead: str) -> RunId | None:
         mine = [run.id for run in self._views.runs.values() if run.lead == lead]
@@ -192,6 +193,9 @@ class _Transaction(FoldedTables):
     def events(self, *, after: int = 0, limit: int = 1000, stream: str | None = None) -> list[Recorded]:
         chosen = (each for each in self._store.log[after:] if stream is None or each.stream == stream)
         return [each for each, _ in zip(chosen, range(limit), strict=False)]
+
+    def newest_events(self, stream: str, *, limit: int) -> list[Recorded]:
+        return [each for each in self._store.log if each.stream == stream][-limit:]
 
     # --- appending ----------------------------------------------------------------------------------------------------
 

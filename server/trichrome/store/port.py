@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from trichrome.domain.events import Event, Outcome, Report
+from trichrome.domain.events import Event, OnLeadGone, Outcome, Report
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
@@ -156,8 +156,8 @@ class Reading(Protocol):
         """A run's state."""
         ...
 
-    def open_runs(self) -> list[Run]:
-        """Runs with a task that is not over, oldest first."""
+    def open_runs(self, *, on_lead_gone: OnLeadGone | None = None) -> list[Run]:
+        """Runs with a task that is not over, oldest first; all, or those that do this without their lead."""
         ...
 
     def newest_run(self, lead: str) -> RunId | None:
@@ -222,6 +222,10 @@ class Reading(Protocol):
 
     def events(self, *, after: int = 0, limit: int = 1000, stream: str | None = None) -> list[Recorded]:
         """Events above a position, in order."""
+        ...
+
+    def newest_events(self, stream: str, *, limit: int) -> list[Recorded]:
+        """The last events of a stream, in order."""
         ...
 
     def principal(self, principal: str) -> Principal | None:

@@ -6,6 +6,7 @@ with `"fast"` it survives the death of every process. One connection serves all 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,13 @@ from typing import Any, Final
 import apsw
 
 from trichrome.clock import Clock
-from trichrome.domain.events import Event
+from trichrome.domain.events import Event, OnLeadGone
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Attempt, State
+from trichrome.errors import StoreUnavailableError
 from trichrome.store import codec
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
 from trichrome.store.projector import project
@@ -116,6 +118,10 @@ class _Transaction(SoftState):
             )
         return [_recorded(each) for each in found]
 
+    def newest_events(self, stream: str, *, limit: int) -> list[Recorded]:
+        found = rows(self.connection, f"{_EVENTS} where stream = ? order by version desc limit ?", stream, limit)
+        return [_recorded(each) for each in reversed(found)]
+
     def _next(self, table: str) -> int:
         found = row(self.connection, f"select max(number) from {table}")
         return 1 + ((found[0] or 0) if found else 0)
@@ -134,11 +140,12 @@ class _Transaction(SoftState):
 
     # --- views --------------------------------------------------------------------------------------------------------
 
-    def open_runs(self) -> list[Run]:
+    def open_runs(self, *, on_lead_gone: OnLeadGone | None = None) -> list[Run]:
         found = rows(
             self.connection,
-            "select number from runs where exists "
+            "select number from runs where on_lead_gone = coalesce(?, on_lead_gone) and exists "
             "(select 1 from tasks indexed by tasks_open where run = runs.number and ended is null) order by number",
+            on_lead_gone,
         )
         runs = [self.run(RunId(f"r{run}")) for (run,) in found]
         return [run for run in runs if run is not None]
@@ -284,12 +291,14 @@ class SqliteStore:
         self._clock = clock
         self._connection = open_file(path, durability)
         self._gate = Gate(path.with_name(path.name + ".gate"))
+        self._identity = self._seen()
         self._turn = threading.RLock()  # a transaction within another is SQLite's to refuse, not ours to hang at
 
     @contextmanager
     def reading(self) -> Iterator[_Transaction]:
         """One consistent look."""
         with self._turn, translated(self._path):
+            self._check_identity()
             self._connection.execute("begin")
             try:
                 check_version(self._connection)
@@ -301,6 +310,7 @@ class SqliteStore:
     def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
         """All of it on return, nothing of it on an exception."""
         with self._turn, translated(self._path), self._gate.turn():
+            self._check_identity()
             self._connection.execute("begin immediate")
             try:
                 check_version(self._connection)
@@ -309,6 +319,22 @@ class SqliteStore:
             except BaseException:
                 self._end_transaction()
                 raise
+
+    def _seen(self) -> tuple[int, int] | None:
+        """Which file bears the log's name now."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_identity(self) -> None:
+        """Refuse to go on with a file that was removed or replaced: what is written to it reaches nobody."""
+        if self._seen() != self._identity:
+            raise StoreUnavailableError(
+                f"{self._path} was removed or replaced while this program had it open, so nothing was done. Restart "
+                "this session; if it was removed by mistake, put it back first."
+            )
 
     def _end_transaction(self) -> None:
         if self._connection.in_transaction:  # some errors of the disk have ended it already
