@@ -1,27 +1,36 @@
-"""The program's own log: JSON lines in a rotating file; nothing ever on stdout, which belongs to the protocol."""
+"""The program's own log: JSON lines in rotating files; nothing ever on stdout, which belongs to the protocol.
+
+Each process writes files of its own: two that rotate the same one would lose each other's lines.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
+import os
 from pathlib import Path
 from typing import Any, Final
 
 FILE_BYTES: Final = 5 * 1024 * 1024
 FILES: Final = 3
+"""Earlier parts of one process's file that are kept."""
+KEPT: Final = 20
+"""Files of all processes together; the oldest go when a process begins its own."""
 SECRETS: Final = ("key", "token", "secret", "password", "authorization")
 """A field whose name holds one of these is not written."""
 
 
 def open_log(folder: Path, *, name: str, level: str) -> None:
-    """Write structured events to `folder/logs/<name>.jsonl` from here on."""
+    """Write structured events to `folder/logs/<name>-<pid>.jsonl` from here on, and let go of the oldest such files."""
     import structlog
 
     path = folder / "logs"
     path.mkdir(mode=0o700, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
-        path / f"{name}.jsonl", maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True
+        path / f"{name}-{os.getpid()}.jsonl", maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True
     )
+    _prune(path, name)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("trichrome")
     logger.handlers[:] = [handler]
@@ -41,6 +50,16 @@ def open_log(folder: Path, *, name: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _prune(folder: Path, name: str) -> None:
+    """Keep the newest files; another process may be doing the same at this moment."""
+    ages = []
+    for path in folder.glob(f"{name}*.jsonl*"):
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((path.stat().st_mtime, path))
+    for _, path in sorted(ages, reverse=True)[KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def without_secrets(_logger: Any, _method: str, event: Any) -> Any:

@@ -21,10 +21,17 @@ from trichrome.errors import InvalidError
 COLORS: Final = ("red", "blue", "green", "yellow", "purple", "orange", "pink", "cyan")
 """The colours that Claude Code shows for a subagent; any other is silently dropped there."""
 
-MODELS: Final = ("haiku", "sonnet", "opus", "fable", "inherit")
-"""Model aliases of Claude Code; a full id starts with `claude-`."""
+MODELS: Final[Mapping[str, str]] = {
+    "haiku": "claude-haiku-5-5",
+    "sonnet": "claude-sonnet-5-5",
+    "opus": "claude-opus-5-5",
+    "fable": "claude-fable-5-2",
+}
+"""Model aliases of Claude Code and what each stands for; a full id starts with `claude-`."""
+INHERIT: Final = "inherit"
+"""The model of whoever starts the role."""
 
-_MODELS_EXPECTED: Final = f"one of {', '.join(MODELS)}, or a full model id"
+_MODELS_EXPECTED: Final = f"one of {', '.join(MODELS)}, {INHERIT}, or a full model id"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _TOOL_SEPARATOR = re.compile(r",(?![^()]*\))")
@@ -94,10 +101,6 @@ class Roles:
     def names(self) -> tuple[str, ...]:
         """Every role, the shipped ones first."""
         return tuple(self.policies)
-
-    def role_for_kind(self, kind: str) -> str | None:
-        """The role that takes a kind of task by default; None means that such a task must name its role."""
-        return next((name for name, policy in self.policies.items() if kind in policy.kinds), None)
 
     def read(self, name: str) -> Role:
         """Read one role whole.
@@ -266,14 +269,14 @@ def _text(path: Path, front: Mapping[str, Any], key: str) -> str:
 
 
 def _model(path: Path, front: Mapping[str, Any]) -> str:
-    model = front.get("model", "inherit")
+    model = front.get("model", INHERIT)
     if isinstance(model, str) and _is_model(model):
         return model
     raise _unusable(path, "model", f"must be {_MODELS_EXPECTED}")
 
 
 def _is_model(name: str) -> bool:
-    return name in MODELS or name.startswith("claude-")
+    return name in MODELS or name == INHERIT or name.startswith("claude-")
 
 
 def _color(path: Path, front: Mapping[str, Any]) -> str | None:

@@ -126,6 +126,35 @@ def test_a_view_that_is_not_the_fold_of_the_log_is_found(shell: Shell) -> None:
     assert ended.code == 1
     assert check(ended, "views")["state"] == "fail"
     assert check(ended, "digests")["state"] == "ok"
+    assert "doctor --rebuild" in check(ended, "views")["advice"]
+    assert "new log" not in check(ended, "views")["advice"]
+
+
+def test_views_are_made_anew_from_a_whole_log(shell: Shell) -> None:
+    shell.create("a")
+    alter(shell, "update tasks set priority = 9")
+
+    ended = shell.run("doctor", "--rebuild", "--json")
+
+    assert (ended.code, check(ended, "views")["state"]) == (0, "ok")
+    assert "made anew" in check(ended, "views")["found"]
+    assert shell.run("doctor").code == 0
+    assert shell.json("show", "t1")["priority"] == 5
+
+
+def test_a_log_that_was_changed_is_not_made_into_views(shell: Shell) -> None:
+    shell.create("a")
+    alter(
+        shell,
+        "drop trigger events_refuse_update",
+        """update events set payload = replace(payload, '"a"', '"b"') where stream = 't1'""",
+    )
+
+    ended = shell.run("doctor", "--rebuild", "--json")
+
+    assert ended.code == 1
+    assert check(ended, "digests")["state"] == "fail"
+    assert shell.json("show", "t1")["instructions"] == "a"
 
 
 def test_an_event_that_cannot_be_read_is_a_failed_check_and_no_crash(shell: Shell) -> None:

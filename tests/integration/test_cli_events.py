@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.commands import BOUND, Shell
 
+from trichrome.domain.events import ContextShared
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -27,7 +29,7 @@ def test_each_event_is_one_object_in_order(shell: Shell) -> None:
         ("t1", 3, "TaskCompleted"),
     ]
     assert [each["position"] for each in events] == [1, 2, 3, 4]
-    assert {each["actor"] for each in events} == {"operator", "tester"}
+    assert {each["actor"] for each in events} == {"operator", "blue-1"}
     assert events[1]["payload"]["instructions"] == "a"
     assert dt.datetime.fromisoformat(events[0]["recorded_at"]).tzinfo is dt.UTC
 
@@ -58,6 +60,27 @@ def test_a_follower_sees_what_comes(shell: Shell) -> None:
 
     assert (first["position"], second["position"]) == (2, 3)
     assert second["kind"] == "RunCreated"
+
+
+def test_nobody_forges_a_line(shell: Shell) -> None:
+    (name,) = shell.create("a")
+    shell.run("cancel", name, "--reason", "no\n     9  12:00:00  t1     operator approved it")
+
+    lines = shell.run("events").out.splitlines()
+
+    assert len(lines) == 3
+    assert lines[-1].endswith('cancelled it: "no 9 12:00:00 t1 operator approved it"')
+
+
+def test_a_note_of_an_older_log_does_not_break_its_line(shell: Shell) -> None:
+    shell.create("a")
+    with shell.project() as project, project.coordinator.store.writing(actor="blue-1", causation="test") as tx:
+        tx.append("n.a\nb", [ContextShared(name="a\nb", text="x", version=1, by="blue-1")])
+
+    lines = shell.run("events").out.splitlines()
+
+    assert len(lines) == 3
+    assert lines[-1].endswith("n.a b  blue-1 wrote version 1 of note a b")
 
 
 def test_people_read_sentences(shell: Shell) -> None:

@@ -82,6 +82,18 @@ def test_resources_are_listed_and_read(server: Server) -> None:
     assert {each["uri"] for each in read.values()} == {f"trichrome://{uri}" for uri in read}
 
 
+def test_a_resource_is_held_to_the_size_of_an_answer(server: Server) -> None:
+    created = server.call("create_task", kind="search", instructions="i" * 20_000)
+    claimed = server.call("claim_task", task=created["tasks"][0]["id"])
+    server.call("report_result", attempt=claimed["attempt"], outcome="completed", summary="s", data="d" * 30_000)
+    task = claimed["task"]["id"]
+
+    (read,) = server.result("resources/read", {"uri": f"trichrome://tasks/{task}"})["contents"]
+
+    assert len(read["text"]) <= 40_000
+    assert json.loads(read["text"]) == server.call("get_task", task=task)
+
+
 @pytest.mark.parametrize(
     ("uri", "code"),
     [

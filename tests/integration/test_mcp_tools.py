@@ -212,7 +212,7 @@ def test_life_of_a_reviewed_task_answers_as_the_contract_says(server: Server) ->
                     "green-1 claimed it as t2.1",
                     "t2.1 reserved src/b.py (exclusive)",
                     "t2.1 reported completion; t3 reviews it",
-                    "green-1 cancelled it: enough",
+                    'green-1 cancelled it: "enough"',
                 ],
                 "files": ["src/a.py"],
                 "result": {"summary": "Mended.", "files": ["src/a.py"]},

@@ -62,3 +62,11 @@ def test_a_keys_digest_leaves_out_the_names_within_a_call() -> None:
 @pytest.mark.parametrize("priority", [0, 9])
 def test_priorities_go_from_urgent_to_nine(priority: int) -> None:
     assert check(draft(priority=priority))[0][1].priority == priority
+
+
+@pytest.mark.parametrize("field", ["key", "ref"])
+def test_keys_and_refs_are_one_line(field: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        check(draft(**{field: "a\nb"}))
+
+    assert (refused.value.code, refused.value.field) == ("invalid", field)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from trichrome.runners.offline.findings import SUMMARY_BYTES
+from trichrome.domain.text import SUMMARY_BYTES
 from trichrome.runners.offline.work import perform
 
 DATA_BYTES = 32 * 1024

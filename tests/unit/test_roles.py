@@ -81,6 +81,13 @@ def test_shipped_prompt_tells_how_to_end_each_turn(shipped: Roles, name: str) ->
         assert word in prompt
 
 
+def taker(roles: Roles, kind: str) -> str | None:
+    """The one role that takes a kind by itself."""
+    takers = [name for name, policy in roles.policies.items() if kind in policy.kinds]
+    assert len(takers) <= 1
+    return takers[0] if takers else None
+
+
 @pytest.mark.parametrize(
     ("kind", "role"),
     [
@@ -96,14 +103,14 @@ def test_shipped_prompt_tells_how_to_end_each_turn(shipped: Roles, name: str) ->
     ],
 )
 def test_kind_chooses_its_role_and_an_unknown_kind_chooses_none(shipped: Roles, kind: str, role: str | None) -> None:
-    assert shipped.role_for_kind(kind) == role
+    assert taker(shipped, kind) == role
 
 
 def test_policies_load_without_a_parser_or_a_read_file() -> None:
     code = (
         "import sys; from pathlib import Path; Path.read_text = None\n"
         "from trichrome.roles import load_roles\n"
-        "assert load_roles().role_for_kind('fix') == 'green'\n"
+        "assert 'fix' in load_roles().policies['green'].kinds\n"
         "assert not {'yaml', 'pydantic', 'mcp'} & set(sys.modules)"
     )
 
@@ -131,7 +138,7 @@ def test_configuration_gives_a_role_its_policy_and_takes_the_kind_from_the_shipp
     roles = load_roles(tmp_path, settings)
     purple = roles.read("purple")
 
-    assert roles.role_for_kind("migrate") == roles.role_for_kind("analyze") == "purple"
+    assert taker(roles, "migrate") == taker(roles, "analyze") == "purple"
     assert roles.policies["blue"].kinds == ("search",)
     assert (purple.share, purple.may_write, purple.concurrency) == (0.2, True, 1)
 

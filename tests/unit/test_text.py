@@ -109,3 +109,8 @@ def test_what_is_no_word_is_refused(name: str) -> None:
         text.word(name, field="kind")
 
     assert refused.value.field == "kind"
+
+
+def test_one_line_is_cut_where_it_is_too_long() -> None:
+    assert text.one_line(" a\n\tb\x1b[2J  c ") == "a b[2J c"
+    assert text.one_line("x" * 11, most=10) == "xxxxxxx..."

@@ -82,4 +82,4 @@ def _line(recorded: Recorded) -> str:
 
     at = dt.datetime.fromtimestamp(recorded.recorded_at).astimezone()
     told = one_line(history.sentence(recorded.stream, recorded.event))
-    return f"{recorded.position:>6}  {at:%H:%M:%S}  {recorded.stream:<6} {told}"
+    return f"{recorded.position:>6}  {at:%H:%M:%S}  {one_line(recorded.stream):<6} {told}"

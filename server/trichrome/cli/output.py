@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from trichrome.domain.text import clean
+from trichrome.domain.text import one_line as _one_line
 from trichrome.errors import TrichromeError
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def one_line(text: str, *, most: int | None = None) -> str:
-    """Text as one line, cut where it is longer than `most` characters."""
-    line = " ".join(clean(text).split())
-    return line if most is None or len(line) <= most else f"{line[: most - 3]}..."
+one_line: Final = _one_line
+"""Text as one line, cut where it is longer than `most` characters."""
 
 
 def is_terminal() -> bool:

@@ -49,7 +49,7 @@ def amend(
 @app.command(epilog='Example: trichrome cancel t4 --reason "done by hand"')
 def cancel(
     what: Annotated[str, typer.Argument(metavar="TASK|RUN", help="A task, such as t17, or a whole run, such as r3.")],
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; its worker reads it.")] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; the history keeps it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Cancel a task, or what is left of a run."""

@@ -7,10 +7,12 @@ from typing import Final
 
 from trichrome.coordinator.answers import Route
 from trichrome.domain import routing
+from trichrome.roles import MODELS, Roles, load_roles
 
 TOKENS_A_PART: Final = {"blue": (60_000, 2_000), "green": (90_000, 6_000), "red": (70_000, 3_000)}
 """Input and output tokens of one typical part by role; guesses of the first days, to be replaced by what runs cost."""
-MODELS: Final = {"blue": "claude-haiku-5-5", "green": "claude-sonnet-5-5", "red": "claude-opus-5-5"}
+_TYPICAL: Final = "green"
+"""Whose numbers stand for a role that has none of its own."""
 
 
 def route(request: str, files: Sequence[str] = ()) -> Route:
@@ -27,17 +29,26 @@ def route(request: str, files: Sequence[str] = ()) -> Route:
 
 
 def expected(parts: Mapping[str, int]) -> tuple[int, float]:
-    """Tokens and US dollars that so many parts of each role usually take."""
+    """Tokens and US dollars that so many parts of each role usually take.
+
+    Models are those that the roles of the package name. A model without a known price adds none.
+    """
     from genai_prices import Usage, calc_price
 
+    roles = load_roles()
     tokens, usd = 0, 0.0
     for role, count in parts.items():
-        sent, received = TOKENS_A_PART.get(role, TOKENS_A_PART["green"])
+        sent, received = TOKENS_A_PART.get(role, TOKENS_A_PART[_TYPICAL])
         tokens += count * (sent + received)
         usage = Usage(input_tokens=sent, output_tokens=received)
         try:
-            price = calc_price(usage, MODELS.get(role, MODELS["green"]), provider_id="anthropic")
+            price = calc_price(usage, _model(roles, role), provider_id="anthropic")
         except LookupError:
             continue
         usd += count * float(price.total_price)
     return tokens, round(usd, 2)
+
+
+def _model(roles: Roles, role: str) -> str:
+    named = roles.read(role if role in roles.names else _TYPICAL).model
+    return MODELS.get(named, named)

@@ -1,9 +1,13 @@
-"""Events in words: what happened to a task, one line each, for a person or a model."""
+"""Events in words: what happened to a task, one line each, for a person or a model.
+
+What agents wrote is quoted, cut and kept on its line, so that nobody can pass their text off as an event.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import assert_never
+import json
+from typing import Final, assert_never
 
 from trichrome.domain.events import (
     AttemptAdopted,
@@ -35,7 +39,11 @@ from trichrome.domain.events import (
     TaskFailed,
     TaskRetried,
 )
+from trichrome.domain.text import one_line
 from trichrome.store.port import Recorded
+
+QUOTED_CHARS: Final = 200
+"""The most of an agent's text that a line shows."""
 
 
 def line(recorded: Recorded) -> str:
@@ -58,30 +66,32 @@ def sentence(stream: str, event: Event) -> str:
         case AttemptResumed():
             return f"{event.worker} came back to {stream}.{event.attempt} after its rescue"
         case AttemptReleased():
-            return f"{event.by} gave {stream}.{event.attempt} back: {event.reason}"
+            return f"{event.by} gave {stream}.{event.attempt} back: {_quoted(event.reason)}"
         case AttemptRescued():
             return f"{stream}.{event.attempt} was rescued: {event.reason}{_after(event.delay_seconds)}"
         case AttemptExpired():
             return f"{stream}.{event.attempt} ran over {event.limit_seconds:g} s{_after(event.delay_seconds)}"
         case AttemptFailed():
-            return f"{stream}.{event.attempt} failed: {event.report.summary}{_after(event.delay_seconds)}"
+            return f"{stream}.{event.attempt} failed: {_quoted(event.report.summary)}{_after(event.delay_seconds)}"
         case ProgressReported():
             done = "" if event.fraction is None else f" ({event.fraction:.0%})"
-            return f"{stream}.{event.attempt} progress{done}: {event.note or ''}".rstrip(": ")
+            said = f": {_quoted(event.note)}" if event.note else ""
+            return f"{stream}.{event.attempt} progress{done}{said}"
         case FilesReserved():
-            return f"{stream}.{event.attempt} reserved {', '.join(event.paths)} ({event.mode})"
+            held = one_line(", ".join(event.paths), most=QUOTED_CHARS)
+            return f"{stream}.{event.attempt} reserved {held} ({event.mode})"
         case ResultSuperseded():
             return f"{event.worker} reported {stream}.{event.attempt} too late; kept as superseded"
         case ReviewRequested():
             return f"{stream}.{event.attempt} reported completion; {event.review} reviews it"
         case ChangesRequested():
-            return f"{event.by} sent {stream}.{event.attempt} back: {event.summary}"
+            return f"{event.by} sent {stream}.{event.attempt} back: {_quoted(event.summary)}"
         case TaskCompleted():
             return _completed(stream, event)
         case TaskFailed():
             return f"failed: {event.reason}"
         case TaskCancelled():
-            return f"{event.by} cancelled it: {event.reason}"
+            return f"{event.by} cancelled it: {_quoted(event.reason)}"
         case TaskRetried():
             return f"{event.by} put it back, with all its tries"
         case TaskAmended():
@@ -99,9 +109,9 @@ def sentence(stream: str, event: Event) -> str:
         case MessageDelivered():
             return f"{event.worker} has it"
         case ContextShared():
-            return f"{event.by} wrote version {event.version} of note {event.name}"
+            return f"{event.by} wrote version {event.version} of note {one_line(event.name)}"
         case LogSalvaged():
-            return f"the log was salvaged; holes in {', '.join(event.holes) or 'no stream'}"
+            return f"the log was salvaged; holes in {one_line(', '.join(event.holes)) or 'no stream'}"
         case _:
             assert_never(event)
 
@@ -122,6 +132,10 @@ def _completed(stream: str, event: TaskCompleted) -> str:
 def _amended(event: TaskAmended) -> str:
     parts = [] if event.priority is None else [f"priority to {event.priority}"]
     return " and ".join([*parts, *(["instructions"] if event.instructions is not None else [])])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(one_line(text, most=QUOTED_CHARS), ensure_ascii=False)
 
 
 def _after(seconds: float) -> str:

@@ -7,7 +7,7 @@ from trichrome.coordinator.attempts import take_up
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
 from trichrome.domain import ids, notes, text
-from trichrome.errors import InvalidError, NotFoundError
+from trichrome.errors import NotFoundError
 
 
 def put(
@@ -24,9 +24,7 @@ def put(
     Raises:
         TrichromeError: `version_conflict`, `stale_attempt`, `not_owner`, `invalid`, `too_large`.
     """
-    if len(name) > text.NAME_CHARS:
-        raise InvalidError(f"name is too long; the most is {text.NAME_CHARS} characters.", field="name")
-    cleaned = text.required(name, field="name", limit=text.NAME_CHARS * 4)
+    cleaned = text.name(name, field="name")
     body = text.required(content, field="text", limit=text.NOTE_BYTES)
     with c.store.writing(actor=caller.principal, causation="share_context") as tx:
         if attempt is not None:

@@ -1,4 +1,8 @@
-"""Keeping answers within what a reader can afford: data goes first, then long texts; handles and instructions stay."""
+"""Keeping answers within what a reader can afford: data goes first, then long texts are cut.
+
+Handles, orders and what one agent wrote to another stay whole, even where an answer is then longer than it should be
+(docs/decisions/0009).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,10 @@ BYTES_A_TOKEN: Final = 4
 ANSWER_BYTES: Final = ANSWER_TOKENS * BYTES_A_TOKEN
 LEFT_OUT: Final = "left out for length; `trichrome show --json` has it, and artifacts are pointers to more"
 _CAPS: Final = (2000, 1000, 500, 250, 120)
-_KEPT: Final = "instructions"
+_WHOLE: Final = frozenset({"instructions", "acceptance", "next", "text"})
+"""Orders, and the texts of notes and messages: half of one misleads, and a note is merged from what was read."""
+_SPARED: Final = 4
+"""An answer that cannot be made to fit may stay longer than its shortest form by this part of the limit."""
 
 
 def size(value: object) -> int:
@@ -22,7 +29,8 @@ def size(value: object) -> int:
 def fitted(answer: Any, *, limit: int = ANSWER_BYTES) -> Any:
     """The answer, shortened until it fits: the largest `data` first, then texts to ever lower caps.
 
-    Instructions are never cut, since half an order is worse than a long one; they have a limit of their own.
+    Where even the lowest cap leaves too much, because of what stays whole, texts are cut only as far as that saves
+    much. The instructions under review are no order to their reader: they may be cut, and say where the whole is.
     """
     excess = size(answer) - limit
     if excess <= 0:
@@ -34,11 +42,12 @@ def fitted(answer: Any, *, limit: int = ANSWER_BYTES) -> Any:
         excess -= size(place["data"]) - size(LEFT_OUT)
         left_out.add(id(place))
     answer = _without(answer, left_out)
-    for cap in _CAPS:
-        if size(answer) <= limit:
-            break
-        answer = _capped(answer, cap)
-    return answer
+    if size(answer) <= limit:
+        return answer
+    shortest = size(_capped(answer, _CAPS[-1]))
+    goal = limit if shortest <= limit else shortest + limit // _SPARED
+    forms = (answer, *(_capped(answer, cap) for cap in _CAPS))
+    return next(form for form in forms if size(form) <= goal)
 
 
 def _data_in(node: Any) -> list[dict[str, Any]]:
@@ -62,9 +71,20 @@ def _without(node: Any, places: set[int]) -> Any:
 
 def _capped(node: Any, cap: int) -> Any:
     if isinstance(node, str):
-        return node if len(node) <= cap else f"{node[: cap - 4]} ..."
+        return _cut(node, cap)
     if isinstance(node, list):
         return [_capped(item, cap) for item in node]
     if isinstance(node, dict):
-        return {key: item if key == _KEPT else _capped(item, cap) for key, item in node.items()}
+        short = {key: item if key in _WHOLE else _capped(item, cap) for key, item in node.items()}
+        match short.get("reviews"):
+            case {"task": str() as task, "instructions": str() as instructions}:
+                cut = _cut(instructions, cap, f" ... get_task(task={task!r}) has them whole")
+                short["reviews"]["instructions"] = cut
+            case _:
+                pass
+        return short
     return node
+
+
+def _cut(text: str, cap: int, ending: str = " ...") -> str:
+    return text if len(text) <= cap else text[: cap - len(ending)] + ending

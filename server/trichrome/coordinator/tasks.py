@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trichrome.coordinator import consequences
 from trichrome.coordinator.answers import Cancelled, Created, CreatedTask
@@ -24,7 +25,7 @@ def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str 
         c: the project.
         caller: becomes the lead of a new run.
         wanted: the tasks; `depends_on` may name siblings by `ref`.
-        run: the run they join; None begins one.
+        run: the run they join; None is that of the tasks which their keys find, else a new one.
 
     Raises:
         TrichromeError: `invalid`, `too_large`, `cycle`, `unknown_role`, `not_found`, `key_reused`.
@@ -32,10 +33,11 @@ def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str 
     checked = drafts.checked(wanted, roles=c.roles, role_for_kind=c.role_for_kind)
     with c.store.writing(actor=caller.principal, causation="create_task") as tx:
         worker = worker_for(c, tx, caller)
-        made = _Making(c, tx, worker.name, run)
+        given = None if run is None else existing_run(tx, run)
+        joined = _run_of(tx, [draft for _, draft in checked], given) or _new_run(c, tx, worker.name)
+        made = _Making(c, tx, worker.name, joined)
         made_as = {place: made.one(draft) for place, draft in checked}
-        lines = [made_as[place] for place in sorted(made_as)]
-        answer: Created = {"run": made.run_of(lines), "tasks": lines}
+        answer: Created = {"run": joined, "tasks": [made_as[place] for place in sorted(made_as)]}
     answer["next"] = (
         f"Have workers claim them. Then end your turn: with a shell, run `trichrome wait {answer['run']}` there in the "
         "background (run_in_background, timeout 7200000) and you are woken once; without one, call "
@@ -44,28 +46,51 @@ def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str 
     return answer
 
 
+def _run_of(tx: Reading, wanted: Sequence[Draft], run: RunId | None) -> RunId | None:
+    """The one run of a call: the given one, else that of the tasks which keys find; None where neither is.
+
+    Raises:
+        ConflictError: `key_reused`, when a key made a task of another run.
+    """
+    for draft in wanted:
+        known = tx.task_by_key(draft.key) if draft.key is not None else None
+        if known is None:
+            continue
+        made = existing(tx, known[0])
+        if made.run != (run := run or made.run):
+            raise ConflictError(
+                f"The key {draft.key!r} already made {made.id} of run {made.run}, and this call is for {run}. Call "
+                f"with run={made.run!r} for that task, or use another key for another one.",
+                code="key_reused",
+                field="key",
+            )
+    return run
+
+
+def _new_run(c: Coordinator, tx: Writing, lead: str) -> RunId:
+    run = tx.new_run()
+    tx.append(run, [RunCreated(run=run, lead=lead, on_lead_gone=c.settings.on_lead_gone)])
+    return run
+
+
 class _Making:
     """Creating the drafts of one call, each after those it waits for."""
 
-    def __init__(self, c: Coordinator, tx: Writing, lead: str, run: str | None) -> None:
+    def __init__(self, c: Coordinator, tx: Writing, lead: str, run: RunId) -> None:
         self._c = c
         self._tx = tx
         self._lead = lead
-        self._run = None if run is None else existing_run(tx, run)
+        self._run = run
         self._refs: dict[str, TaskId] = {}
-
-    def run_of(self, lines: list[CreatedTask]) -> RunId:
-        """The run of the call: the given or new one, else that of the tasks which a key found."""
-        if self._run is None:
-            found = self._tx.task(TaskId(lines[0]["id"]))
-            assert found is not None
-            return found.run
-        return self._run
 
     def one(self, draft: Draft) -> CreatedTask:
         """Create one draft, or find what its key made."""
-        digest = draft.digest() if draft.key is not None else None
-        task = self._found(draft, digest) or self._made(draft, digest)
+        named = [self._dependency(name) for name in draft.depends_on]
+        depends_on = list({on.id: on for on in named}.values())  # a key may have given one task two names
+        digest = None
+        if draft.key is not None:
+            digest = replace(draft, depends_on=tuple(on.id for on in depends_on)).digest()
+        task = self._found(draft, digest) or self._made(draft, depends_on, digest)
         if draft.ref is not None:
             self._refs[draft.ref] = task.id
         line: CreatedTask = {"id": task.id, "state": task.state, "role": task.role}
@@ -86,13 +111,8 @@ class _Making:
             )
         return self._tx.task(task)
 
-    def _made(self, draft: Draft, digest: str | None) -> Task:
+    def _made(self, draft: Draft, depends_on: Sequence[Task], digest: str | None) -> Task:
         c, tx = self._c, self._tx
-        if self._run is None:
-            self._run = tx.new_run()
-            tx.append(self._run, [RunCreated(run=self._run, lead=self._lead, on_lead_gone=c.settings.on_lead_gone)])
-        named = [self._dependency(name) for name in draft.depends_on]
-        depends_on = list({on.id: on for on in named}.values())  # a key may have given one task two names
         task = tx.new_task()
         assert draft.role is not None
         event = TaskCreated(

@@ -42,7 +42,10 @@ class Draft:
     ref: str | None = None
 
     def digest(self) -> str:
-        """What a key stands for: the content, without the names used within one call."""
+        """What a key stands for: the content, without the names used within one call.
+
+        `depends_on` must name tasks by then: a ref means another task in each call.
+        """
         content = asdict(replace(self, ref=None, key=None))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -154,8 +157,4 @@ def _between(value: float, low: float, high: float, *, field: str) -> None:
 
 
 def _name(name: str | None, *, field: str) -> str | None:
-    if name is None:
-        return None
-    if len(name) > text.NAME_CHARS * 2:
-        raise InvalidError(f"{field} is too long; the most is {text.NAME_CHARS * 2} characters.", field=field)
-    return text.required(name, field=field, limit=text.NAME_CHARS * 8)
+    return None if name is None else text.name(name, field=field, most=text.NAME_CHARS * 2)

@@ -17,7 +17,9 @@ SUMMARY_BYTES: Final = 4 * 1024
 DATA_BYTES: Final = 32 * 1024
 DATA_LEVELS: Final = 64
 """How deep data may nest: far below where encoders and decoders give up."""
-NOTE_BYTES: Final = 64 * 1024
+NOTE_BYTES: Final = 32 * 1024
+"""Little enough for an answer of 40,000 bytes to carry it whole, escaped and beside an inbox: whoever merges into a
+note that it read cut would destroy the rest."""
 MESSAGE_BYTES: Final = 4 * 1024
 NAME_CHARS: Final = 80
 """Names of roles, kinds, keys, workers and notes."""
@@ -112,6 +114,25 @@ def data(value: object, *, field: str = "data", limit: int = DATA_BYTES) -> obje
             field=field,
         )
     return cleaned
+
+
+def one_line(text: str, *, most: int | None = None) -> str:
+    """Cleaned text as one line, cut where it is longer than `most` characters."""
+    line = " ".join(clean(text).split())
+    return line if most is None or len(line) <= most else f"{line[: most - 3]}..."
+
+
+def name(text: str, *, field: str, most: int = NAME_CHARS) -> str:
+    """The cleaned name that an agent gave to something: one line of at most `most` characters.
+
+    Raises:
+        InvalidError: empty, too long, or with a newline or a tab, which would forge lines wherever it is listed.
+    """
+    if len(text) > most:
+        raise InvalidError(f"{field} is too long; the most is {most} characters.", field=field)
+    if "\n" in text or "\t" in text:
+        raise InvalidError(f"{field} has a newline or a tab. Write it on one line.", field=field)
+    return required(text, field=field, limit=most * 4)
 
 
 def word(text: str, *, field: str) -> str:

@@ -77,7 +77,7 @@ class _Lines:
 
 
 def _told(recorded: Recorded) -> str:
-    return f"{recorded.stream:<4} {one_line(history.sentence(recorded.stream, recorded.event), most=150)}"
+    return f"{one_line(recorded.stream):<4} {one_line(history.sentence(recorded.stream, recorded.event), most=150)}"
 
 
 class _LiveBoard:

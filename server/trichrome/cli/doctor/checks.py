@@ -1,7 +1,8 @@
 """What `doctor` looks at, one function a check.
 
 A check that breaks is a failed check: the others go on, so that a damaged log does not hide what is wrong beside it.
-Nothing is made or changed, but for what opening a log of an older form brings with it.
+Nothing is made or changed, but for what opening a log of an older form brings with it, and the views when they are to
+be rebuilt.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from trichrome.version import VERSION
 
 if TYPE_CHECKING:
     from trichrome.bootstrap import Project
+    from trichrome.store.port import Store
 
 _DAMAGED: Final = (
     "Stop the workers and copy .trichrome aside. Then move events.db with its -wal and -shm away, to begin a new log."
+)
+_VIEWS_DIFFER: Final = (
+    "The log itself is whole, nothing is lost: `trichrome doctor --rebuild` makes the views anew from it."
 )
 _LARGE_WAL_BYTES: Final = 256 * 1024 * 1024
 _SHOWN: Final = 3
@@ -52,8 +57,13 @@ class Setting(TypedDict, total=False):
 
 @dataclass
 class Visit:
-    """What is known so far; a later check builds on what an earlier one found."""
+    """What is known so far; a later check builds on what an earlier one found.
 
+    Attributes:
+        rebuild: whether the views are to be made anew.
+    """
+
+    rebuild: bool = False
     folder: Path | None = None
     project: Project | None = None
     settings: list[Setting] = field(default_factory=list)
@@ -227,12 +237,28 @@ def _log(visit: Visit) -> Iterator[Check]:
 def _views(visit: Visit) -> Iterator[Check]:
     if visit.project is None:
         return
-    differences = visit.project.coordinator.store.differences()
-    chain = [line for line in differences if line.startswith("events:")]
-    views = [line for line in differences if not line.startswith("events:")]
-    for name, found, well in (("digests", chain, "every chain is whole"), ("views", views, "equal the log")):
-        told = f"{len(found)} differ: {'; '.join(found[:_SHOWN])}" if found else well
-        yield _check(name, "fail" if found else "ok", told, _DAMAGED)
+    store = visit.project.coordinator.store
+    chain, views = _differences(store)
+    is_rebuilt = visit.rebuild and not chain
+    if is_rebuilt:
+        store.rebuild()
+        chain, views = _differences(store)
+    yield _compared("digests", chain, "every chain is whole", _DAMAGED)
+    well = "made anew, they equal the log" if is_rebuilt else "equal the log"
+    yield _compared("views", views, well, _DAMAGED if chain or is_rebuilt else _VIEWS_DIFFER)
+
+
+def _differences(store: Store) -> tuple[list[str], list[str]]:
+    """Where digests do not fit, and where views are not the fold of the log."""
+    lines = store.differences()
+    chain = [line for line in lines if line.startswith("events:")]
+    return chain, [line for line in lines if line not in chain]
+
+
+def _compared(name: str, differences: list[str], well: str, advice: str) -> Check:
+    if not differences:
+        return _check(name, "ok", well)
+    return _check(name, "fail", f"{len(differences)} differ: {'; '.join(differences[:_SHOWN])}", advice)
 
 
 def _wal(visit: Visit) -> Iterator[Check]:

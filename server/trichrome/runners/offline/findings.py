@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from trichrome.domain.text import SUMMARY_BYTES
+
 MAX_QUOTE: Final = 200
 """Characters of a cited line; enough to recognise it, little enough to send a hundred of them."""
 
 MAX_PATH: Final = 1024
 """Characters of a cited path."""
-
-SUMMARY_BYTES: Final = 4 * 1024
-"""The wire's limit for a summary."""
 
 FINDINGS_BYTES: Final = 12 * 1024
 """Room for the list in a result: three of them still fit into one answer of `claim_task`."""

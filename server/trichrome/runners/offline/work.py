@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from trichrome.domain.events import Outcome
 from trichrome.errors import TrichromeError
 from trichrome.runners.offline.files import MAX_FILE_BYTES, Project
 from trichrome.runners.offline.findings import Finding, counted, findings_in, fit_items, fit_text, quote, visible
@@ -30,8 +31,6 @@ REPORT: Final = "-report.md"
 """How the file name of a report ends."""
 
 _LISTED_IN_SUMMARY: Final = 10
-
-Outcome = Literal["completed", "failed", "released", "approved", "changes"]
 
 
 @dataclass(frozen=True, slots=True)

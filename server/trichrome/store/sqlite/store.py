@@ -6,7 +6,6 @@ with `"fast"` it survives the death of every process. One connection serves all 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -323,7 +322,7 @@ class SqliteStore:
     def _seen(self) -> tuple[int, int] | None:
         """Which file bears the log's name now."""
         try:
-            found = os.stat(self._path)
+            found = self._path.stat()
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
