@@ -178,7 +178,7 @@ class Pipes:
     async def on_gone(self) -> None:
         self.gone.set()
 
-    def on_written(self, request: object) -> None:
+    async def on_written(self, request: object) -> None:
         self.written.append(request)
         if len(self.written) == 2:
             self.wrote.set()
