@@ -56,7 +56,7 @@ def test_a_new_worker_never_gets_the_name_of_a_named_one(project: Project, lead:
     assert other.name != "blue-1"
 
 
-@pytest.mark.parametrize("name", ["operator", "trichrome", "lead", "blue"])
+@pytest.mark.parametrize("name", ["operator", "trichrome"])
 def test_a_name_that_means_somebody_else_is_refused(project: Project, name: str) -> None:
     with pytest.raises(TrichromeError) as refused:
         project.join(name=name)

@@ -11,8 +11,8 @@ from trichrome.domain.tasks import Attempt
 from trichrome.errors import ConflictError, InvalidError
 from trichrome.store.port import Principal, Reading, Worker, Writing
 
-RESERVED: Final = frozenset({OPERATOR_NAME, "trichrome", "lead"})
-"""Names that mean somebody already."""
+RESERVED: Final = frozenset({OPERATOR_NAME, "trichrome"})
+"""Names that the log gives to somebody else: the person at the shell, and what happens by itself."""
 
 
 def introduce(c: Coordinator, principal: Principal) -> None:
@@ -33,7 +33,7 @@ def introduce(c: Coordinator, principal: Principal) -> None:
 
 
 def _check_name(c: Coordinator, tx: Reading, principal: Principal, name: str) -> None:
-    if name in RESERVED or name in c.roles:
+    if name in RESERVED:
         raise InvalidError(
             f"TRICHROME_WORKER cannot be {name!r}: that word means somebody else. Choose a name such as {name}-anna.",
             field="TRICHROME_WORKER",
