@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -193,3 +194,34 @@ def test_themes_of_prose_are_its_frequent_words(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
 
     assert 'Find "nightingale"' in themes.choose(tmp_path, None)
+
+
+def test_workers_of_a_killed_demo_leave_by_themselves(shell: Shell) -> None:
+    process = shell.start("demo")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "claimed it" in line:
+            break
+
+    process.kill()
+    process.communicate(timeout=BOUND)
+
+    _, left = psutil.wait_procs(shell.processes(), timeout=BOUND)
+    assert left == []
+    assert "running" not in {task["state"] for task in shell.json("list")["tasks"]}
+
+
+def test_what_to_look_at_next_can_be_started_as_it_is_told(shell: Shell) -> None:
+    ended = shell.run("demo", env={"PATH": "/usr/bin:/bin"}, bound=BOUND)
+
+    commands = [line.strip() for line in ended.err.partition("Look closer:")[2].splitlines() if line.strip()]
+    for command in commands:
+        subprocess.run(shlex.split(command), env=shell.environment(), cwd=shell.folder, check=True, timeout=BOUND)
+    assert [command.split()[-1] for command in commands] == ["r1", commands[1].split()[-1], "events"]
+
+
+def test_an_empty_query_is_misuse(shell: Shell) -> None:
+    ended = shell.run("demo", "--query", " ")
+
+    assert ended.code == 2
+    assert "--query" in ended.err

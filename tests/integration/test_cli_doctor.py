@@ -276,3 +276,15 @@ def test_people_get_lines_and_the_advice_below(shell: Shell) -> None:
 
     assert "warn: folder: Other users may look into it" in ended.out
     assert "All is well." in ended.err
+
+
+def test_a_store_in_memory_and_variables_that_nothing_reads_are_warnings(shell: Shell) -> None:
+    odd = {"TRICHROME_STORE": "memory", "TRICHROME_DURABILTY": "fast", "TRICHROME_ROLE": "blue"}
+
+    report = shell.json("doctor", env=odd)
+
+    warned = {check["name"]: check for check in report["checks"] if check["state"] == "warn"}
+    assert report["ok"] is True
+    assert "would be kept" in warned["store"]["advice"]
+    assert warned["variables"]["found"] == "TRICHROME_DURABILTY is read by nothing"
+    assert warned["variables"]["advice"] == "Did you mean TRICHROME_DURABILITY?"

@@ -90,3 +90,17 @@ def test_people_read_sentences(shell: Shell) -> None:
     last = shell.run("events").out.splitlines()[-1]
 
     assert last.split(maxsplit=3)[2:] == ["t1", "blue-1 claimed it as t1.1"]
+
+
+def test_a_follower_ends_when_nobody_reads_although_nothing_happens(shell: Shell) -> None:
+    shell.create("a")
+    process = shell.start("events", "--follow")
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    process.stdout.close()
+
+    assert process.wait(BOUND) == 1
+    assert process.stderr is not None
+    with process.stderr as said:
+        assert said.read() == ""

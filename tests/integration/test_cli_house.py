@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -224,3 +225,43 @@ def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(shell: Shell, ar
 
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    ("streams", "code", "told"),
+    [
+        (">&-", 1, "standard output is closed"),
+        (">/dev/full", 1, "cannot be written: No space left on device"),
+        ("--json >/dev/full", 1, "cannot be written: No space left on device"),
+        ("2>&-", 0, ""),
+        ("--state lost 2>/dev/full", 1, ""),
+        (">&- 2>&-", 1, ""),
+    ],
+)
+def test_a_stream_that_cannot_be_written_ends_a_command_in_a_line(
+    shell: Shell, streams: str, code: int, told: str
+) -> None:
+    shell.create("a")
+    command = shlex.join(shell.command("list"))
+
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {streams}"],
+        env=shell.environment(),
+        cwd=shell.folder,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+
+    assert done.returncode == code
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == bool(told)
+
+
+def test_a_store_in_memory_is_refused_where_each_command_is_a_process(shell: Shell) -> None:
+    refusal = shell.run("list", "--json", env={"TRICHROME_STORE": "memory"}).refusal
+
+    assert (refusal["code"], refusal["field"]) == ("invalid", "store")
+    assert "TRICHROME_STORE" in refusal["message"]

@@ -192,6 +192,8 @@ def test_a_terminal_of_any_width_shows_every_task(shell: Shell, columns: int) ->
     sent = shell.on_terminal("list", columns=columns)
 
     assert all(name in sent for name in ("t1", "t2", "t3"))
+    assert sent.count("many words") >= 3
+    assert len(sent.splitlines()) <= 7
 
 
 def test_no_color_is_honoured_and_a_pipe_gets_plain_lines(shell: Shell) -> None:
@@ -213,3 +215,29 @@ def test_a_small_alphabet_is_no_reason_to_fail(shell: Shell) -> None:
 
     assert ended.code == 0
     assert "\\u65e5" in ended.out
+
+
+def test_a_misspelt_kind_is_guessed(shell: Shell) -> None:
+    refusal = shell.run("create", "serch", "x", "--json").refusal
+
+    assert refusal["code"] == "unknown_role"
+    assert "Did you mean search? Kinds that a role takes: analyze, " in refusal["message"]
+
+
+@pytest.mark.parametrize("command", ["show", "explain"])
+def test_a_run_in_place_of_a_task_is_told_how_to_be_listed(shell: Shell, command: str) -> None:
+    shell.create("a")
+
+    refusal = shell.run(command, "r1", "--json").refusal
+
+    assert "r1 is a run: `trichrome list --run r1`" in refusal["message"]
+
+
+def test_a_folder_of_any_name_works_in_any_alphabet(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "w\u00e9ird dir \u65e5\u672c")
+    shell.folder.mkdir()
+    shell.create("a")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    assert shell.json("show", "t1", env=plain)["instructions"] == "a"
+    assert shell.json("doctor", env=plain)["ok"] is True

@@ -186,7 +186,7 @@ def test_life_of_a_reviewed_task_answers_as_the_contract_says(server: Server) ->
             "page 2": {"tasks": [{"id": "t3", "run": "r1", "kind": "review", "role": "red", "state": "ready"}]},
             "status": {
                 "tasks": {"completed": 1, "in_review": 1, "ready": 1},
-                "workers": [{"worker": "green-1", "state": "idle"}],
+                "workers": [{"worker": "green-1", "role": "any", "state": "idle"}],
                 "needs_you": [
                     {
                         "id": "t3",

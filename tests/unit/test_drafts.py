@@ -70,3 +70,13 @@ def test_keys_and_refs_are_one_line(field: str) -> None:
         check(draft(**{field: "a\nb"}))
 
     assert (refused.value.code, refused.value.field) == ("invalid", field)
+
+
+def test_a_misspelt_role_is_guessed() -> None:
+    with pytest.raises(InvalidError, match="Did you mean blue"):
+        check(draft(role="Blue"))
+
+
+def test_bounds_are_told_in_figures() -> None:
+    with pytest.raises(InvalidError, match="max_attempts is 0; it goes from 1 to 1,000,000"):
+        check(draft(max_attempts=0))

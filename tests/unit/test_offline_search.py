@@ -180,12 +180,22 @@ def test_findings_are_bounded_in_all_and_in_each_file(folder: Path, write: Write
 
 
 def test_long_line_is_cut_in_the_citation(folder: Path, write: Write) -> None:
-    write({"min.js": "needle " + "x" * 5000 + "\n"})
+    write({"a.js": "needle " + "x" * 250 + "\n"})
 
     (finding,) = search(Project(folder), "needle").findings
 
     assert len(finding.text) == MAX_QUOTE
     assert finding.text.endswith("…")
+
+
+def test_what_programs_write_for_programs_is_no_finding(folder: Path, write: Write) -> None:
+    generated = ("logo.SVG", "requirements.lock", "web/package-lock.json", "app.min.js", "uv.lock")
+    write(dict.fromkeys(generated, "needle\n") | {"a.py": "needle\n", "bundle.js": "needle;" * 50})
+
+    answer = search(Project(folder), "needle")
+
+    assert [finding.where for finding in answer.findings] == ["a.py:1"]
+    assert answer.skipped == len(generated)
 
 
 def test_line_numbers_are_those_of_an_editor(folder: Path, write: Write) -> None:

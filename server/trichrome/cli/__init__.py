@@ -7,9 +7,12 @@ else, refusals included.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, cast
 
 import typer.main
@@ -92,13 +95,46 @@ def main(arguments: Sequence[str]) -> int:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+    if sys.stdout is None:
+        _last_word("standard output is closed, so nothing was done.")
+        return 1
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the terminal's alphabet may be small
     try:
         root.main(args=_asked(arguments), prog_name="trichrome")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _last_word(f"the answer cannot be written: {error.strerror}.")
+        _forget_what_cannot_be_written()
+        return 1
     return 0
+
+
+def _last_word(text: str) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"trichrome: {text}\n")
+            sys.stderr.flush()
+
+
+def _open_what_is_closed() -> None:
+    """Stand in for an input and an error stream that were closed: Python has none then, and nothing expects that."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  it lives as long as the process
+
+
+def _forget_what_cannot_be_written() -> None:
+    """Let the flush at exit succeed: what is still held would fail again, with a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _asked(arguments: Sequence[str]) -> list[str]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trichrome.cli.output import Json, document, new_app, note, table
 from trichrome.cli.project import opened
+from trichrome.errors import InvalidError
+
+if TYPE_CHECKING:
+    from trichrome.bootstrap import Project
+    from trichrome.domain.drafts import Draft
 
 app = new_app()
 
@@ -62,7 +69,8 @@ def create(
             not_before_seconds=not_before,
             time_limit_seconds=time_limit,
         )
-        created = tasks.create(project.coordinator, OPERATOR, [draft], run=run)
+        with _kinds_told(draft, project):
+            created = tasks.create(project.coordinator, OPERATOR, [draft], run=run)
     if as_json:
         document(created)
         return
@@ -70,3 +78,18 @@ def create(
         ("task", "state", "role", "run"), [(t["id"], t["state"], t["role"], created["run"]) for t in created["tasks"]]
     )
     note(f"`trichrome wait {created['run']}` waits for it.")
+
+
+@contextmanager
+def _kinds_told(draft: Draft, project: Project) -> Iterator[None]:
+    """Add to the refusal of a kind what it may be a misspelling of, and the kinds there are."""
+    try:
+        yield
+    except InvalidError as error:
+        kinds = sorted({each for kinds in project.coordinator.roles.values() for each in kinds})
+        if error.code != "unknown_role" or error.field != "role" or draft.role is not None:
+            raise
+        from trichrome.domain.drafts import meant
+
+        told = f"{error.message}{meant(draft.kind, kinds)} Kinds that a role takes: {', '.join(kinds)}."
+        raise InvalidError(told, code=error.code, field=error.field) from error

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
+import os
+import select
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
     from trichrome.store.port import Recorded
 
 _PAGE: Final = 1_000
-_NAP_SECONDS: Final = 60.0
+_NAP_SECONDS: Final = 1.0
+"""How long a reader that went away goes unnoticed."""
 
 app = new_app()
 
@@ -58,8 +63,21 @@ def _events(c: Coordinator, after: int, *, follow: bool) -> Iterator[Recorded]:
             if not follow:
                 return
             watch.sleep(mark, at_most_seconds=_NAP_SECONDS)
+            _check_reader()
     finally:
         watch.close()
+
+
+def _check_reader() -> None:
+    """End like a write to a pipe that nobody reads any more, although there is nothing to write.
+
+    Raises:
+        BrokenPipeError: whoever read standard output is gone.
+    """
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poll.poll(0)):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _object(recorded: Recorded) -> dict[str, object]:

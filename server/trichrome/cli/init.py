@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from trichrome.cli.output import Json, document, new_app, refusals, say
+from trichrome.cli.output import Json, document, new_app, program, refusals, say
 
 if TYPE_CHECKING:
     from trichrome.config import Config
@@ -90,4 +88,4 @@ def _roles() -> Iterator[str]:
 
 def _command() -> str:
     """How Claude Code starts the server: by its bare name where that is found."""
-    return "trichrome mcp" if shutil.which("trichrome") else f"{sys.executable} -m trichrome mcp"
+    return f"{program()} mcp"

@@ -7,9 +7,12 @@ read as markup.
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -19,7 +22,8 @@ from trichrome.domain.text import one_line as _one_line
 from trichrome.errors import TrichromeError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
 REFUSED: Final = 1
 USAGE: Final = 2
@@ -44,6 +48,11 @@ STYLES: Final[Mapping[str, str]] = {
     "fail": "red",
 }
 """Colours of states; roles are shown in their own."""
+
+
+_GAP: Final = "  "
+_ENOUGH: Final = 40
+"""Columns that make a last column worth folding beside the others."""
 
 
 def new_app() -> typer.Typer:
@@ -81,6 +90,16 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def program() -> str:
+    """How a person here starts this program: by its bare name where that is found."""
+    if shutil.which("trichrome"):
+        return "trichrome"
+    started = Path(sys.argv[0])
+    if started.name == "trichrome":
+        return shlex.quote(str(started.absolute()))
+    return f"{shlex.quote(sys.executable)} -m trichrome"
+
+
 def console() -> Console:
     """The terminal through rich, which reads nothing into what it is given; honours NO_COLOR."""
     from rich.console import Console
@@ -88,8 +107,12 @@ def console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
-    """Print rows: with headers and colours at a terminal, as aligned plain lines elsewhere; the last column folds."""
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0, brief: bool = False) -> None:
+    """Print rows: with headers and colours at a terminal, as aligned plain lines elsewhere.
+
+    At a terminal the last column folds, or is cut where `brief` is said, and has lines of its own where little room is
+    left beside the others.
+    """
     cells = [[one_line(cell) for cell in row] for row in rows]
     if not is_terminal():
         widths = [max((len(row[column]) for row in cells), default=0) for column in range(len(headers))]
@@ -97,17 +120,54 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int 
             padded = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             _print(" " * indent + padded.rstrip())
         return
+    from rich.cells import cell_len
     from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headers))
+    terminal = console()
+    widths = [max(map(cell_len, column)) for column in zip(headers, *cells, strict=True)]
+    room = terminal.width - indent - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+    is_beside = widths[-1] <= room or room >= _ENOUGH
+    drawn = _beside(headers, cells, room, brief=brief) if is_beside else _below(cells, widths, brief=brief)
+    terminal.print(Padding(drawn, (0, 0, 0, indent)))
+
+
+def _beside(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int, *, brief: bool) -> RenderableType:
+    """Rows whose last column takes the room beside the others."""
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold", show_header=any(headers))
     for header in headers[:-1]:
         grid.add_column(header, no_wrap=True)
-    grid.add_column(headers[-1], overflow="fold")
+    grid.add_column(headers[-1], max_width=room, no_wrap=brief, overflow="ellipsis" if brief else "fold")
     for row in cells:
-        grid.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    console().print(Padding(grid, (0, 0, 0, indent)))
+        grid.add_row(*map(_styled, row))
+    return grid
+
+
+def _below(cells: Sequence[Sequence[str]], widths: Sequence[int], *, brief: bool) -> RenderableType:
+    """Rows whose last column has lines of its own below the others, which say enough without headers."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for row in cells:
+        columns = [_styled(cell) for cell in row]
+        for column, width in zip(columns[:-1], widths, strict=False):
+            column.align("left", width)
+        first = Text(_GAP).join(columns[:-1])
+        first.rstrip()
+        parts.append(first)
+        if row[-1]:
+            columns[-1].no_wrap, columns[-1].overflow = brief, "ellipsis" if brief else "fold"
+            parts.append(Padding(columns[-1], (0, 0, 0, len(_GAP) * 2)))
+    return Group(*parts)
+
+
+def _styled(cell: str) -> Text:
+    from rich.text import Text
+
+    return Text(cell, style=STYLES.get(cell, ""))
 
 
 @contextmanager

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trichrome.cli.output import refusals
+from trichrome.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
     from trichrome.bootstrap import Project
+
+
+MEMORY: Final = (
+    'store is "memory", which ends with each command: nothing would be kept. Set it to "sqlite", or unset'
+    " TRICHROME_STORE."
+)
+"""Why no command works on a store in memory."""
+
+_RUN: Final = re.compile(r"r\d+")
 
 
 @contextmanager
@@ -20,6 +31,18 @@ def opened(as_json: bool) -> Iterator[Project]:
 
         project = open_project()
         try:
+            if project.loaded.config.store == "memory":
+                raise InvalidError(MEMORY, field="store")
             yield project
         finally:
             project.close()
+
+
+def check_task(name: str) -> None:
+    """Refuse a run where a task is wanted.
+
+    Raises:
+        NotFoundError: with the command that lists the run's tasks.
+    """
+    if _RUN.fullmatch(name):
+        raise NotFoundError(f"{name} is a run: `trichrome list --run {name}` lists its tasks.", field="task")

@@ -33,7 +33,7 @@ def _show(found: Status) -> None:
     say(f"Tasks   {counts or 'none yet'}")
     if found["workers"]:
         say("Workers")
-        rows = [(w["worker"], w.get("role", "any role"), w["state"], w.get("attempt", "")) for w in found["workers"]]
+        rows = [(w["worker"], w["role"], w["state"], w.get("attempt", "")) for w in found["workers"]]
         table(("", "", "", ""), rows, indent=2)
     else:
         say("Workers none connected")

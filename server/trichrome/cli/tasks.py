@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from trichrome.cli.output import Json, data, document, new_app, note, one_line, say, table
-from trichrome.cli.project import opened
+from trichrome.cli.project import check_task, opened
 
 if TYPE_CHECKING:
     from trichrome.coordinator.answers import Result, TaskDetail
@@ -43,7 +43,7 @@ def list_tasks(
         return
     rows = [(t["id"], t["run"], t["kind"], t["role"], t["state"], t.get("summary", "")) for t in page["tasks"]]
     if rows:
-        table(("task", "run", "kind", "role", "state", "result"), rows)
+        table(("task", "run", "kind", "role", "state", "result"), rows, brief=True)
     else:
         note('No such task. `trichrome create search "..."` makes one.')
     if "after" in page:
@@ -56,6 +56,7 @@ def show(task: Task, as_json: Json = False) -> None:
     with opened(as_json) as project:
         from trichrome.coordinator import queries
 
+        check_task(task)
         detail = queries.task_detail(project.coordinator, task)
     if as_json:
         document(detail)
@@ -111,6 +112,7 @@ def explain(task: Task, as_json: Json = False) -> None:
     with opened(as_json) as project:
         from trichrome.coordinator import queries
 
+        check_task(task)
         lines = queries.explain(project.coordinator, task)
     if as_json:
         document({"task": task, "explanation": lines})

@@ -228,7 +228,7 @@ class WorkerLine(TypedDict, total=False):
     """One worker of a status."""
 
     worker: Required[str]
-    role: str
+    role: Required[str]
     state: Required[WorkerState]
     attempt: str
 

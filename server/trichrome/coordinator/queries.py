@@ -29,6 +29,8 @@ from trichrome.domain.tasks import STATES, Attempt, State, Task
 from trichrome.errors import InvalidError
 from trichrome.store.port import LiveAttempt, Reading, Recorded, Reported, TaskFilter, TaskLine
 
+ANY_ROLE: Final = "any"
+"""The role of a worker that may serve several and holds nothing now."""
 HISTORY_LINES: Final = 60
 """The newest lines of a task's history that get_task shows."""
 PAGE: Final = 50
@@ -195,13 +197,17 @@ def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[Wor
         attempt = held.get(worker.name)
         if attempt is None and not _is_connected(c, view, worker.principal):
             continue
-        line: WorkerLine = {"worker": worker.name, "state": _state_of(c, view, attempt)}
-        if worker.role is not None:
-            line["role"] = worker.role
+        role = worker.role or (_role_of(view, attempt) if attempt is not None else ANY_ROLE)
+        line: WorkerLine = {"worker": worker.name, "role": role, "state": _state_of(c, view, attempt)}
         if attempt is not None:
             line["attempt"] = str(attempt.attempt)
         lines.append(line)
     return lines
+
+
+def _role_of(view: Reading, live: LiveAttempt) -> str:
+    task = view.task(live.attempt.task)
+    return task.role if task is not None else ANY_ROLE
 
 
 def _is_connected(c: Coordinator, view: Reading, principal: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -135,11 +136,17 @@ def _role(
 def _known(role: str, *, field: str, roles: Collection[str]) -> str:
     if role not in roles:
         raise InvalidError(
-            f"There is no role {role[:40]!r}. Choose one of: {', '.join(sorted(roles))}.",
+            f"There is no role {role[:40]!r}. Choose one of: {', '.join(sorted(roles))}.{meant(role, roles)}",
             code="unknown_role",
             field=field,
         )
     return role
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """A sentence, after a space, with the known word that another is likely a misspelling of; nothing where none is."""
+    close = difflib.get_close_matches(word[:40].lower(), sorted(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def check_priority(priority: int, *, field: str = "priority") -> None:
@@ -153,7 +160,7 @@ def check_priority(priority: int, *, field: str = "priority") -> None:
 
 def _between(value: float, low: float, high: float, *, field: str) -> None:
     if not math.isfinite(value) or not low <= value <= high:
-        raise InvalidError(f"{field} is {value:g}; it goes from {low:g} to {high:g}.", field=field)
+        raise InvalidError(f"{field} is {value:,.15g}; it goes from {low:,.15g} to {high:,.15g}.", field=field)
 
 
 def _name(name: str | None, *, field: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trichrome.cli.output import REFUSED, Json, document, new_app, note, one_line, refusals, say
+from trichrome.cli.output import REFUSED, Json, document, new_app, note, one_line, program, refusals, say
 
 if TYPE_CHECKING:
     from trichrome.cli.demo.place import Place
@@ -37,6 +37,8 @@ def demo(
     Two blue workers search the project, green writes a report of what they found, red checks every line that it
     cites. Each is a process of its own with an MCP server of its own, as Claude instances would be.
     """
+    if query is not None and not query.strip():
+        raise typer.BadParameter("say what to look for, or leave it out.", param_hint="--query")
     with refusals(as_json):
         from trichrome.cli.demo.place import settle
         from trichrome.cli.demo.play import play
@@ -54,7 +56,7 @@ def demo(
                 _tell(place, played, report)
             is_kept = place.is_temporary and keep
         if is_kept:
-            note(f"Kept: TRICHROME_HOME={place.folder} trichrome list")
+            note(f"Kept: TRICHROME_HOME={place.folder} {program()} list")
     if played.interrupted_by is not None:
         raise typer.Exit(_INTERRUPTED + played.interrupted_by)
     if not played.is_approved:
@@ -104,9 +106,9 @@ def _tell(place: Place, played: Played, report: Path | None) -> None:
     if report is not None:
         say(f"Report: {report}")
     if not place.is_temporary:
-        note(
-            f"Look closer: `trichrome list --run {played.run}`, `trichrome show {played.document}`, `trichrome events`."
-        )
+        note("Look closer:")
+        for command in (f"list --run {played.run}", f"show {played.document}", "events"):
+            note(f"  {program()} {command}")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 Guarantee: when the `with` block is left, however it is left, each worker and all that it started is gone, within a
 bound. A signal only sets a mark that the block looks at, so that no process can be started and then forgotten. Should
-this process be killed, the workers leave by themselves when they have had nothing to do for a while.
+this process be killed, the workers see it within a second or two and leave by themselves.
 """
 
 from __future__ import annotations

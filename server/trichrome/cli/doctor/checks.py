@@ -7,6 +7,7 @@ be rebuilt.
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 import shutil
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, Required, TypedDict
 
 from trichrome.cli.doctor import places
 from trichrome.cli.output import one_line
+from trichrome.cli.project import MEMORY
 from trichrome.errors import StoreTooNewError, StoreUnavailableError, TrichromeError
 from trichrome.version import VERSION
 
@@ -32,6 +34,9 @@ _DAMAGED: Final = (
 _VIEWS_DIFFER: Final = (
     "The log itself is whole, nothing is lost: `trichrome doctor --rebuild` makes the views anew from it."
 )
+_OF_A_PROCESS: Final = ("HOME", "ROLE", "TOOLSET", "WORKER")
+"""Variables that say where and as whom a process works, and are no settings."""
+
 _LARGE_WAL_BYTES: Final = 256 * 1024 * 1024
 _SHOWN: Final = 3
 _VERSION_SECONDS: Final = 15.0
@@ -159,6 +164,20 @@ def _settings(visit: Visit) -> Iterator[Check]:
         visit.settings.append(setting)
     changed = sum(setting["source"] != "default" for setting in visit.settings)
     yield _check("settings", "ok", f"{changed or 'none'} of {len(visit.settings)} differ from the defaults")
+    if loaded.config.store == "memory":
+        yield _check("store", "warn", "memory", MEMORY)
+
+
+def _variables(_visit: Visit) -> Iterator[Check]:
+    from trichrome.config import PREFIX, Config
+
+    known = [*(name.upper() for name in Config.model_fields if name != "roles"), *_OF_A_PROCESS]
+    for name in sorted(os.environ):
+        said = name.removeprefix(PREFIX)
+        if said != name and said not in known:
+            close = difflib.get_close_matches(said, known, n=1)
+            advice = f"Did you mean {PREFIX}{close[0]}?" if close else "Unset it, or see the settings below."
+            yield _check("variables", "warn", f"{one_line(name, most=80)} is read by nothing", advice)
 
 
 def _roles(visit: Visit) -> Iterator[Check]:
@@ -332,6 +351,7 @@ _CHECKS: Final = (
     _sqlite,
     _project,
     _settings,
+    _variables,
     _roles,
     _folder,
     _file_system,

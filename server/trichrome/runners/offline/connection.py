@@ -20,6 +20,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT, CallToolResult, Implementation
 
 from trichrome.errors import Code, TrichromeError
+from trichrome.processes import ClientChain, is_orphaned
 from trichrome.runners.offline.work import WORK_SECONDS, Result, perform_bounded
 from trichrome.runners.offline.worker import Worker
 from trichrome.version import VERSION
@@ -29,6 +30,9 @@ RECONNECT_SECONDS: Final = (0.0, 0.3, 1.0, 3.0, 10.0)
 
 SLACK_SECONDS: Final = 20.0
 """What a call may take beyond the time it was asked to wait; then its server counts as dead."""
+
+ORPHAN_SECONDS: Final = 1.0
+"""How often a worker looks whether whoever started it is still there."""
 
 _CLIENT: Final = Implementation(name="trichrome-offline", version=VERSION)
 _GONE: Final = frozenset({CONNECTION_CLOSED, REQUEST_TIMEOUT})
@@ -82,8 +86,15 @@ def _refusal(answer: Mapping[str, Any]) -> TrichromeError:
     return error
 
 
-async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: int | None) -> int:
-    """Run one worker on one project until it is idle or this process is told to stop.
+async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: int | None, above: ClientChain) -> int:
+    """Run one worker on one project until it is idle, this process is told to stop, or who started it is gone.
+
+    Args:
+        role: whose tasks it takes.
+        project: the folder it works on.
+        wait_seconds: how long one claim blocks.
+        until_idle: how many waits without work end it; None never does.
+        above: who stood above this process when it began.
 
     Returns:
         0 when it left by itself or was stopped, 1 when the server refused it or could not be kept running.
@@ -93,6 +104,7 @@ async def run_worker(role: str, project: Path, wait_seconds: int, until_idle: in
     code = 0  # what a stop leaves it at
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, worker, group.cancel_scope)
+        group.start_soon(_stop_when_orphaned, worker, above)
         code = await _keep_connected(worker, _server(role, project))
         group.cancel_scope.cancel()
     return code
@@ -114,6 +126,15 @@ async def _stop_on_signal(worker: Worker, everything: anyio.CancelScope) -> None
             log.info("stopping: %s", received.name)
             if not worker.stop():
                 everything.cancel()
+
+
+async def _stop_when_orphaned(worker: Worker, above: ClientChain) -> None:
+    """Stop the worker when whoever started it is gone, be it killed."""
+    while True:
+        await anyio.sleep(ORPHAN_SECONDS)
+        if is_orphaned(above) and worker.stop():
+            log.info("stopping: whoever started this worker is gone")
+            return
 
 
 def _server(role: str, project: Path) -> StdioServerParameters:

@@ -11,8 +11,9 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from trichrome.runners.offline.findings import visible
@@ -26,8 +27,27 @@ OWN_FOLDERS: Final = frozenset({".git", ".trichrome"})
 UNTRACKED_FOLDERS: Final = OWN_FOLDERS | {".hg", ".svn", ".venv", "node_modules", "__pycache__"}
 """Left out where no git says what belongs to the project."""
 
+GENERATED: Final = (
+    "*.lock",
+    "*.lockb",
+    "*.map",
+    "*.min.*",
+    "*.svg",
+    "go.sum",
+    "npm-shrinkwrap.json",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+)
+"""Names of text that programs write for programs: it matches much and tells nothing."""
+
 _GIT_SECONDS: Final = 30.0
 _BINARY_PROBE_BYTES: Final = 8 * 1024
+
+
+def is_generated(name: str) -> bool:
+    """Whether a file's name says that a program wrote it, so that its lines are no findings."""
+    last = PurePosixPath(name).name.lower()
+    return any(fnmatchcase(last, pattern) for pattern in GENERATED)
 
 
 class Project:

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from trichrome.errors import InvalidError
-from trichrome.runners.offline.files import Project
+from trichrome.runners.offline.files import Project, is_generated
 from trichrome.runners.offline.findings import Finding, quote
 from trichrome.runners.offline.words import IDENTIFIER, Kinship, Term, tokens
 
@@ -29,8 +29,8 @@ MAX_PER_FILE: Final = 6
 MAX_HITS: Final = 50_000
 """Where collecting stops: what matches so often is not a search."""
 
-MAX_LINE: Final = 2_000
-"""Characters of a line that are searched; a longer one is generated."""
+MAX_LINE: Final = 300
+"""Characters of the longest line that is searched; a longer one is generated, or says too much to be cited."""
 
 _LITERAL_WEIGHT: Final = 6.0
 _DEFINITION_BONUS: Final = 1.5
@@ -96,7 +96,7 @@ class Answer:
         findings: the best, best first.
         matches: lines that matched in all; at `MAX_HITS` the search stopped.
         searched: text files that were read.
-        skipped: files that were not text, or too large.
+        skipped: files that were not text, too large, or generated.
     """
 
     query: Query
@@ -200,7 +200,7 @@ def search(project: Project, instructions: str) -> Answer:
     for name in project.names:
         if query.scopes and not any(name == scope or name.startswith(scope) for scope in query.scopes):
             continue
-        lines = project.read(name)
+        lines = None if is_generated(name) else project.read(name)
         if lines is None:
             skipped += 1
             continue
@@ -222,9 +222,11 @@ class _Matcher:
     def hits(self, file: str, lines: tuple[str, ...]) -> Iterator[_Hit]:
         in_path = any(self._weights(part) for part in PurePosixPath(file).parts)
         for number, line in enumerate(lines, start=1):
-            weights, match = self._line(line[:MAX_LINE])
+            if len(line) > MAX_LINE:
+                continue
+            weights, match = self._line(line)
             if weights:
-                definition = _DEFINITION.search(line[:MAX_LINE])
+                definition = _DEFINITION.search(line)
                 bonus = _PATH_BONUS if in_path else 1.0
                 if definition and self._weights(definition[1]):
                     bonus *= _DEFINITION_BONUS

@@ -45,13 +45,27 @@ def open_file(path: Path, durability: Durability) -> apsw.Connection:
             "write. Install apsw 3.51.3 or newer."
         )
     with translated(path):
-        connection = apsw.Connection(str(path))
+        connection = apsw.Connection(file_name(path))
         try:
             _prepare(path, connection, durability)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def file_name(path: Path) -> str:
+    """A path as SQLite takes it, in UTF-8, whatever alphabet the environment speaks.
+
+    Raises:
+        StoreUnavailableError: the path is not UTF-8.
+    """
+    try:
+        return os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise StoreUnavailableError(
+            f"{path} cannot be opened: its name is not UTF-8. Rename the folder, or name another with TRICHROME_HOME."
+        ) from error
 
 
 def _prepare(path: Path, connection: apsw.Connection, durability: Durability) -> None:

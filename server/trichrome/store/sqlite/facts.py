@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from trichrome.store.sqlite.connection import library_version, row, rows, version_of
+from trichrome.store.sqlite.connection import file_name, library_version, row, rows, version_of
 from trichrome.store.sqlite.errors import translated
 from trichrome.store.sqlite.version import OLDEST_SQLITE
 
@@ -26,7 +26,7 @@ def form(path: Path) -> int:
         StoreUnavailableError: it cannot be read.
     """
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             return version_of(connection)
         finally:
@@ -40,7 +40,7 @@ def counts(path: Path) -> tuple[int, int]:
         StoreUnavailableError: it cannot be read.
     """
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             found = row(connection, "select (select count(*) from events), (select count(*) from tasks)")
         finally:
@@ -56,7 +56,7 @@ def damage(path: Path) -> list[str]:
         StoreUnavailableError: it is too damaged to be looked through, or cannot be read.
     """
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             found = [text for (text,) in rows(connection, f"pragma quick_check({_FAULTS})")]
         finally:

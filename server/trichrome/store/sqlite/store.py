@@ -26,7 +26,7 @@ from trichrome.errors import StoreUnavailableError
 from trichrome.store import codec
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
 from trichrome.store.projector import project
-from trichrome.store.sqlite.connection import Durability, Gate, check_version, open_file, row, rows
+from trichrome.store.sqlite.connection import Durability, Gate, check_version, file_name, open_file, row, rows
 from trichrome.store.sqlite.errors import translated
 from trichrome.store.sqlite.soft import SoftState
 from trichrome.store.sqlite.tables import (
@@ -266,7 +266,7 @@ class _Watch:
     def __init__(self, path: Path) -> None:
         self._path = path
         with translated(path):
-            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            self._connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
             self._connection.set_busy_timeout(1000)
 
     def mark(self) -> object:
