@@ -262,7 +262,7 @@ class Partition(NamedTuple):
 def test_the_innermost_mount_decides_about_the_network(
     monkeypatch: pytest.MonkeyPatch, kind: str, is_network: bool
 ) -> None:
-    mounts = [Partition("/", "xfs"), Partition("/srv", kind), Partition("/workshop", "tmpfs"), Partition("/", "ext4")]
+    mounts = [Partition("/", "xfs"), Partition("/srv", kind), Partition("/srv-old", "tmpfs"), Partition("/", "ext4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
 
     assert places.file_system(Path("/srv/project")) == (kind, is_network)
