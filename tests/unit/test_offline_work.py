@@ -72,7 +72,7 @@ def test_search_that_finds_nothing_is_completed_and_says_so(folder: Path) -> Non
 
 def test_much_found_stays_within_the_limits_and_says_what_was_cut(folder: Path) -> None:
     for number in range(100):
-        (folder / f"f{number}.py").write_text(f"login = '{'é' * 300}'\n" * 10)
+        (folder / f"f{number}.py").write_text(f"login = '{'é' * 280}'\n" * 10)
 
     result = searched(folder)
 
