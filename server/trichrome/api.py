@@ -159,7 +159,7 @@ class MultiClaudeOrchestrator:
             TimeoutError: the time is over; nothing else changed.
             TrichromeError: `not_found`, `invalid`.
         """
-        run, named = self._meant(handles)
+        run, named = waiting.meant(self._coordinator, OPERATOR.principal, handles, field="handles")
         over = waiting.until_over(
             self._coordinator, OPERATOR, run=run, tasks=named, seconds=math.inf if timeout is None else timeout
         )
@@ -169,17 +169,6 @@ class MultiClaudeOrchestrator:
             raise TimeoutError(f"{', '.join(handles) or run} is not over after {timeout:g} s.")
         details = {name: queries.task_detail(self._coordinator, name) for name in over.ended}
         return {name: each["result"] for name, each in details.items() if "result" in each}
-
-    def _meant(self, handles: Sequence[str]) -> tuple[str | None, Sequence[str] | None]:
-        runs = [each for each in handles if each.startswith("r")]
-        if runs and len(handles) > 1:
-            raise InvalidError("Name one run, or tasks; not several runs, and not both.", field="handles")
-        if runs:
-            return runs[0], None
-        if handles:
-            return None, handles
-        with self._coordinator.store.reading() as view:
-            return view.newest_run(OPERATOR.principal), None
 
     def result(self, task: str) -> Result | None:
         """What a task brought: summary, data, artifacts, files; None while it has no result.

@@ -10,10 +10,8 @@ import typer
 
 from trichrome.cli.output import REFUSED, TIMED_OUT, Json, document, new_app, one_line, say
 from trichrome.cli.project import opened
-from trichrome.errors import InvalidError
 
 if TYPE_CHECKING:
-    from trichrome.coordinator import Coordinator
     from trichrome.coordinator.answers import ChangedTask, NeedsHelp, Waited
     from trichrome.coordinator.waiting import Over
 
@@ -34,10 +32,10 @@ def wait(
     Exits with 0 when all completed, 1 when something failed, was cancelled or is stuck, 3 when the time is over.
     """
     from trichrome.coordinator import OPERATOR
-    from trichrome.coordinator.waiting import until_over
+    from trichrome.coordinator.waiting import meant, until_over
 
     with opened(as_json) as project:
-        run, tasks = _meant(project.coordinator, what or [])
+        run, tasks = meant(project.coordinator, OPERATOR.principal, what or [], field="what")
         over = until_over(
             project.coordinator,
             OPERATOR,
@@ -54,21 +52,6 @@ def wait(
         raise typer.Exit(REFUSED)
     if not over.done:
         raise typer.Exit(TIMED_OUT)
-
-
-def _meant(c: Coordinator, what: list[str]) -> tuple[str | None, list[str] | None]:
-    """The run, or the tasks, that the arguments name."""
-    from trichrome.coordinator import OPERATOR
-
-    runs = [each for each in what if each.startswith("r")]
-    if runs and len(what) > 1:
-        raise InvalidError("Name one run, or tasks; not several runs, and not both.", field="what")
-    if runs:
-        return runs[0], None
-    if what:
-        return None, what
-    with c.store.reading() as view:
-        return view.newest_run(OPERATOR.principal), None
 
 
 def _tell_ended(task: ChangedTask) -> None:

@@ -173,6 +173,23 @@ class Over:
     stuck: Sequence[NeedsHelp]
 
 
+def meant(c: Coordinator, lead: str, handles: Sequence[str], *, field: str) -> tuple[str | None, Sequence[str] | None]:
+    """The run, or the tasks, that handles name; without any, the run that `lead` created last, if there is one.
+
+    Raises:
+        InvalidError: several runs, or a run together with tasks.
+    """
+    runs = [each for each in handles if each.startswith("r")]
+    if runs and len(handles) > 1:
+        raise InvalidError("Name one run, or tasks; not several runs, and not both.", field=field)
+    if runs:
+        return runs[0], None
+    if handles:
+        return None, handles
+    with c.store.reading() as view:
+        return view.newest_run(lead), None
+
+
 def until_over(
     c: Coordinator,
     caller: Caller,

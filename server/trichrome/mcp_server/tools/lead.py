@@ -15,26 +15,8 @@ from trichrome.mcp_server.registry import Arguments, Call, Objects, Texts, Tool,
 _LEAD: Final[frozenset[Toolset]] = frozenset({"lead"})
 
 
-class TaskDraft(Arguments):
-    """One task to create; strict, wherever it stands."""
-
-    kind: str
-    instructions: str
-    role: str | None = None
-    acceptance: str | None = None
-    priority: Whole = 5
-    depends_on: Texts = ()
-    files: Texts = ()
-    review: str | None = None
-    key: str | None = None
-    max_attempts: Whole | None = None
-    not_before_seconds: float = 0
-    time_limit_seconds: float | None = None
-    ref: str | None = None
-
-
-class CreateTask(Arguments):
-    """Arguments of create_task: one task, or `tasks`."""
+class _Wish(Arguments):
+    """What may be said about a task to create, in a list or by itself."""
 
     kind: str | None = None
     instructions: str | None = None
@@ -45,10 +27,23 @@ class CreateTask(Arguments):
     files: Texts = ()
     review: str | None = None
     key: str | None = None
-    run: str | None = None
     max_attempts: Whole | None = None
     not_before_seconds: float = 0
     time_limit_seconds: float | None = None
+
+
+class TaskDraft(_Wish):
+    """One task to create; strict, wherever it stands."""
+
+    kind: str
+    instructions: str
+    ref: str | None = None
+
+
+class CreateTask(_Wish):
+    """Arguments of create_task: one task, or `tasks`."""
+
+    run: str | None = None
     tasks: Objects | None = None
 
 
