@@ -25,7 +25,7 @@ import pytest
 from mcp_types import CallToolRequestParams
 from tests.support.servers import ERAS, RELAY, TRICHROME, Era, Server, ending, environment, eventually
 
-from trichrome.mcp_server.server import _Serving
+from trichrome.mcp_server.serving import Serving
 from trichrome.mcp_server.session import Session
 from trichrome.processes import client_chain
 
@@ -243,7 +243,7 @@ def test_claim_that_is_cancelled_between_its_end_and_its_answer_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRICHROME_HOME", str(tmp_path))
-    serving = _Serving(Session(client_chain()), "all")
+    serving = Serving(Session(client_chain()), "all")
     context: Any = SimpleNamespace(request_id=1, session=SimpleNamespace(client_params=None))
     answers: list[Any] = []
 
