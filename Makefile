@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BENCH  := $(VENV)/.bench
+LOCK   := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint soak lock format clean
+.PHONY: help demo test check lint soak bench bench-quick lock format clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -16,6 +18,10 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BENCH): requirements-bench.lock $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	@touch $@
 
 demo: $(READY) ## watch several workers coordinate real work on this repository
@@ -35,12 +41,19 @@ check: lint test ## the whole gate: what CI runs
 soak: $(READY) ## the long kill tests with their full counts (minutes)
 	$(BIN)/python -m pytest -m soak -s
 
+bench: $(BENCH) ## every figure of docs/performance.md, measured anew (ten minutes)
+	$(BIN)/python -m bench
+
+bench-quick: $(BENCH) ## the same with fewer rounds, and what changed in the hot paths (a minute)
+	$(BIN)/python -m bench --quick
+
 format: $(READY) ## let ruff write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock: $(READY) ## pin every dependency again, with hashes
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/$(LOCK) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(BIN)/$(LOCK) --group bench -c requirements.lock -o requirements-bench.lock
 
 clean: ## remove what make set up
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/.scratch bench/results

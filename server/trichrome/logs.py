@@ -9,6 +9,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,7 @@ SECRETS: Final = ("key", "token", "secret", "password", "authorization")
 
 def open_log(folder: Path, *, name: str, level: str) -> None:
     """Write structured events to `folder/logs/<name>-<pid>.jsonl` from here on, and let go of the oldest such files."""
-    import structlog
-
+    structlog = _structlog()
     path = folder / "logs"
     path.mkdir(mode=0o700, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
@@ -71,15 +71,25 @@ def without_secrets(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def _dropped(_logger: Any, _method: str, _event: Any) -> Any:
-    import structlog
-
-    raise structlog.DropEvent
+    raise _structlog().DropEvent
 
 
 def get(name: str) -> Any:
     """The structured logger of a module; silent until `open_log`."""
-    import structlog
-
+    structlog = _structlog()
     if not structlog.is_configured():
         structlog.configure(processors=[_dropped])
     return structlog.get_logger(f"trichrome.{name}")
+
+
+def _structlog() -> Any:
+    """The library, without rich: it would load that, 4 MiB, to draw tracebacks on a terminal, as nobody does here."""
+    is_spared = not sys.modules.keys() & {"rich", "structlog"}
+    if is_spared:
+        sys.modules["rich"] = None  # type: ignore[assignment]  # how Python is told that there is no such module
+    try:
+        import structlog
+    finally:
+        if is_spared:
+            del sys.modules["rich"]
+    return structlog

@@ -69,8 +69,6 @@ def test_a_version_of_a_stream_exists_once(file: apsw.Connection) -> None:
         ("update tasks set last_number = 7 where number = 2", "t2"),
         ("delete from tasks where number = 4", "t4"),
         ("update tasks set ended = 1 where number = 1", "ended"),
-        ("update briefs set instructions = 'x' where task = 3", "t3"),
-        ("delete from reports", "reports"),
         ("delete from edges", "edges"),
         ("update runs set paused = 1", "r1"),
         ("update tasks set claimable = 1 where number = 3", "t3"),

@@ -651,6 +651,7 @@ def test_lists_are_filtered_and_paged(tx: Writing) -> None:
     assert ids(tx, run=other, role="green") == ["t8", "t10", "t12"]
     assert ids(tx, state="cancelled") == ["t3", "t4"]
     assert ids(tx, ended_after=ended) == ["t4"]
+    assert ids(tx, run=R1, is_open=True) == ["t1", "t5", "t7", "t9", "t11"]
     assert ids(tx, tasks=("t11", "t2", "t99")) == ["t2", "t11"]
     assert ids(tx, after="t9", limit=2) == ["t10", "t11"]
     assert ids(tx, tasks=()) == []

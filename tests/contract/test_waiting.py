@@ -75,6 +75,68 @@ def test_a_waiter_wakes_when_the_only_worker_of_a_role_leaves(project: Project, 
     assert stuck_of(answer) == {task: "no blue worker is connected"}
 
 
+def test_a_waiter_wakes_when_the_only_worker_of_a_role_dies(project: Project, lead: Worker) -> None:
+    task = lead.create()
+    blue = project.join("blue")
+    cursor = wait(lead, run="r1")["cursor"]
+
+    answer = waits_for(lead, lambda: project.kill_client(blue), run="r1", cursor=cursor)
+
+    assert stuck_of(answer) == {task: "no blue worker is connected"}
+
+
+def test_a_waiting_claim_is_given_what_a_worker_held_that_dies(project: Project, lead: Worker) -> None:
+    task = lead.create()
+    blue, heir = project.join("blue"), project.join("blue")
+    blue.take()
+    answers: list[Any] = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(waiting.claim(project.coordinator, heir.caller, wait_seconds=60)), daemon=True
+    )
+    waiter.start()
+
+    project.kill_client(blue)
+
+    waiter.join(BOUND)
+    assert [answer["attempt"] for answer in answers] == [f"{task}.2"]
+
+
+def test_a_waiting_claim_is_given_a_task_when_it_is_due(project: Project, lead: Worker) -> None:
+    task = lead.create(not_before_seconds=0.2)
+    answers: list[Any] = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(waiting.claim(project.coordinator, project.join("blue").caller, wait_seconds=60)),
+        daemon=True,
+    )
+    waiter.start()
+
+    project.clock.pass_seconds(1)
+
+    waiter.join(BOUND)
+    assert [answer["attempt"] for answer in answers] == [f"{task}.1"]
+
+
+def test_a_waiter_reads_nothing_while_nothing_changes(
+    project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead.create()
+    project.join("blue").take()
+    monkeypatch.setattr(waiting, "SLICE_SECONDS", 0.01)
+    reads = 0
+    reading = project.store.reading
+
+    def counting() -> Any:
+        nonlocal reads
+        reads += 1
+        return reading()
+
+    monkeypatch.setattr(project.store, "reading", counting)
+
+    wait(lead, run="r1", wait_seconds=1)
+
+    assert 0 < reads < 20
+
+
 def test_a_waiter_wakes_when_its_run_is_paused(project: Project, lead: Worker) -> None:
     task = lead.create()
     project.join("blue")

@@ -21,13 +21,14 @@ from tests.support.workers import ROOT
 from trichrome.errors import StoreUnavailableError
 from trichrome.store.sqlite import SqliteStore
 from trichrome.store.sqlite import connection as opening
+from trichrome.store.sqlite import gate as gates
 from trichrome.store.sqlite.migrations import pending
 from trichrome.store.sqlite.version import LATEST
 
 HOLD_GATE = """
 import sys
 from pathlib import Path
-from trichrome.store.sqlite.connection import Gate
+from trichrome.store.sqlite.gate import Gate
 with Gate(Path(sys.argv[1]) / "events.db.gate").turn():
     print("held", flush=True)
     sys.stdin.read()
@@ -80,7 +81,7 @@ def test_a_stopped_holder_of_the_gate_delays_others_by_no_more_than_the_deadline
         pool.submit(worker.create).result(timeout=10)
         seconds = time.monotonic() - began
 
-    assert opening.GATE_SECONDS <= seconds < opening.GATE_SECONDS + 1
+    assert gates.GATE_SECONDS <= seconds < gates.GATE_SECONDS + 1
     began = time.monotonic()
     worker.create()
     assert time.monotonic() - began < 1, "the kernel frees the gate when its holder dies"

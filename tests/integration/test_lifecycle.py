@@ -283,6 +283,26 @@ def test_claim_whose_answer_could_not_be_written_is_released(start: Start, tmp_p
     assert any("never read" in line for line in other.call("get_task", task=task)["history"])
 
 
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_claim_whose_answer_waits_at_a_full_pipe_when_the_server_leaves_is_released(
+    start: Start, tmp_path: Path, how: str
+) -> None:
+    other, server = start(tmp_path), start(tmp_path)
+    task = created(other)
+    line = json.dumps(server.request("deaf", "tools/list")).encode() + b"\n"
+    claim = server.request("claim", "tools/call", {"name": "claim_task", "arguments": {}})
+    server.send_bytes(line * 60 + json.dumps(claim).encode() + b"\n", reading=False)
+    eventually(lambda: state_of(other, task) == "running")
+
+    if how == "end of input":
+        server.close_input()
+    else:
+        server.process.send_signal(signal.SIGTERM)
+    server.left()
+
+    assert other.call("claim_task")["attempt"] == f"{task}.2"
+
+
 def test_report_whose_claimed_next_task_was_never_read_stays_accepted(start: Start, tmp_path: Path) -> None:
     other, server = start(tmp_path), start(tmp_path)
     first, second = created(other), created(other)
@@ -555,6 +575,7 @@ def test_first_answer_needs_neither_what_opens_a_project_nor_a_folder(start: Sta
 
     assert "mcp" in names
     assert not {"psutil", "sqlite_utils", "structlog", "apsw", "typer", "rich", "filelock"} & names
+    assert not {"trichrome.coordinator", "trichrome.store", "trichrome.bootstrap"} & names
     assert not (tmp_path / ".trichrome").exists()
 
 

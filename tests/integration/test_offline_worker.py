@@ -138,12 +138,20 @@ async def test_report_of_a_file_that_changed_is_sent_back_and_mended(lead: Lead,
     assert "- `auth.py:2` `def login(user):`" in (project / report["result"]["artifacts"][0]).read_text()
 
 
+async def at_work(worker: Process) -> None:
+    """The worker has read its task, and works on it in a process beside its server."""
+    with anyio.fail_after(BOUND_SECONDS):
+        while len(psutil.Process(worker.pid).children()) < 2:  # noqa: ASYNC110 - as a person
+            await anyio.sleep(0.01)
+
+
 async def test_stopped_worker_gives_back_a_task_that_would_never_end(lead: Lead, start: Start, project: Path) -> None:
     (project / "trap.txt").write_text("a" * 60 + "!\n")
     worker = await start("blue")
     created = await lead.call("create_task", kind="search", instructions=ENDLESS)
     (task,) = (task["id"] for task in created["tasks"])
     await lead.until(task, "running")
+    await at_work(worker)
 
     code = await stopped(worker)
 

@@ -13,6 +13,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trichrome.bootstrap import open_project
-from trichrome.coordinator import Caller, attempts, principals, waiting
+from trichrome.coordinator import Caller, attempts, liveness, principals, waiting
 from trichrome.errors import StoreUnavailableError
 from trichrome.processes import this_machine, this_process
 from trichrome.store.port import Principal
@@ -43,7 +44,16 @@ def join(project: Any) -> Caller:
         lease_seconds=60.0,
     )
     principals.introduce(project.coordinator, principal)
+    threading.Thread(target=keep, args=(project, principal), daemon=True).start()
     return Caller(principal=principal.id)
+
+
+def keep(project: Any, principal: Principal) -> None:
+    """Do beside the calls what a server does."""
+    keeper = liveness.Keeper(project.coordinator, principal)
+    while True:
+        time.sleep(0.5)
+        keeper.keep()
 
 
 def work(folder: Path, acknowledged: Path, *, longest_seconds: float) -> None:

@@ -56,3 +56,12 @@ def test_only_the_newest_files_are_kept(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "demo-blue-1.log", *(f"server-{age}.jsonl" for age in range(logs.KEPT))
     }  # fmt: skip
+
+
+def test_logging_leaves_the_library_that_draws_on_terminals_alone_and_importable(tmp_path: Path) -> None:
+    program = f"""{WRITE}
+assert "rich" not in sys.modules
+import rich.console
+"""
+
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -56,6 +56,25 @@ def end(
 
 def rescue(attempt: int = 1, principal: str = "p1") -> Rescue:
     return Rescue(attempt=attempt, principal=principal, reason="gone", delay_seconds=7.0)
+
+
+def test_a_new_task_keeps_what_its_creation_says_and_what_it_leaves_out() -> None:
+    said = TaskCreated(
+        task=T1, run=RunId("r1"), kind="fix", role="green", instructions="x", created_by="lead-1", acceptance="y",
+        priority=2, depends_on=(TaskId("t9"),), waiting_on=1, files=("src",), review="red", key="k", key_digest="d",
+        max_attempts=7, max_review_rounds=8, not_before_seconds=9.0, time_limit_seconds=10.0,
+        reviews=AttemptId(TaskId("t8"), 2), author="blue-1",
+    )  # fmt: skip
+
+    assert tasks.created(said) == Task(
+        id=T1, run=RunId("r1"), kind="fix", role="green", created_by="lead-1", state="blocked",
+        priority=2, waiting_on=1, files=("src",), review="red", max_attempts=7, max_review_rounds=8,
+        not_before_seconds=9.0, time_limit_seconds=10.0, reviews=AttemptId(TaskId("t8"), 2), author="blue-1",
+    )  # fmt: skip
+    assert set(vars(tasks.created(said))) <= {field.name for field in fields(Task)}
+    defaults = {field.name: field.default for field in fields(TaskCreated)}
+    both = [field for field in fields(Task) if field.name in defaults]
+    assert [field.default for field in both] == [defaults[field.name] for field in both]
 
 
 def test_a_claim_begins_the_next_attempt() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import mcp_types as types
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from trichrome.mcp_server.wire import Lines, TooLong, Wire, encode, error_line, 
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 BOUND_SECONDS = 5
+MORE_THAN_A_PIPE_HOLDS = 1_000_000
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line), max_size=10), st.data())
@@ -175,13 +177,18 @@ class Pipes:
         self.gone = anyio.Event()
         self.wrote = anyio.Event()
 
-    async def on_gone(self) -> None:
-        self.gone.set()
-
     async def on_written(self, request: object) -> None:
         self.written.append(request)
         if len(self.written) == 2:
             self.wrote.set()
+
+    def lines(self, count: int) -> list[bytes]:
+        """Read so many lines; blocks."""
+        read, chunk = b"", b"-"
+        while chunk and read.count(b"\n") < count:
+            chunk = os.read(self.from_server, 1 << 16)
+            read += chunk
+        return read.splitlines()
 
     def run(self, work: Callable[[Any, Any], Awaitable[None]]) -> None:
         """Do something with the streams over this wire."""
@@ -189,7 +196,7 @@ class Pipes:
         async def bounded() -> None:
             with anyio.fail_after(BOUND_SECONDS):
                 wire = Wire(self.server_in, self.server_out)
-                async with streams(wire, on_written=self.on_written, on_gone=self.on_gone) as (reader, writer):
+                async with streams(wire, on_written=self.on_written, on_gone=self.gone.set) as (reader, writer):
                     await work(reader, writer)
                     await reader.aclose()
                     await writer.aclose()
@@ -240,8 +247,11 @@ def test_reader_that_is_gone_is_noticed_by_an_error_too() -> None:
     os.close(pipes.from_server)
     os.write(pipes.to_server, b"nonsense\n")
 
-    async def work(_reader: Any, _writer: Any) -> None:
-        await pipes.gone.wait()
+    async def work(reader: Any, _writer: Any) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(reader.receive)
+            await pipes.gone.wait()
+            group.cancel_scope.cancel()
 
     pipes.run(work)
 
@@ -250,11 +260,31 @@ def test_messages_are_read_while_nobody_takes_the_answers_or_the_errors() -> Non
     pipes = Pipes()
 
     async def work(reader: Any, writer: Any) -> None:
-        await writer.send(answer_to(1, size=1_000_000))  # far more than the pipe holds
-        os.write(pipes.to_server, b"nonsense\n" * 10 + PING + b"\n")
-        assert (await reader.receive()).message.method == "ping"
+        async with anyio.create_task_group() as group:
+            group.start_soon(writer.send, answer_to(1, size=MORE_THAN_A_PIPE_HOLDS))
+            os.write(pipes.to_server, b"nonsense\n" * 10 + PING + b"\n")
+            assert (await reader.receive()).message.method == "ping"
+            group.cancel_scope.cancel()
 
     pipes.run(work)
+
+
+def test_lines_stay_whole_and_in_order_although_the_pipe_is_full_and_a_sender_is_cancelled() -> None:
+    pipes, lines = Pipes(), list[bytes]()
+
+    async def work(_reader: Any, writer: Any) -> None:
+        async with anyio.create_task_group() as group:
+            with anyio.move_on_after(0):
+                await writer.send(answer_to(1, size=MORE_THAN_A_PIPE_HOLDS))
+            group.start_soon(writer.send, answer_to(4))
+            group.start_soon(writer.send, answer_to(5))
+            lines.extend(await anyio.to_thread.run_sync(pipes.lines, 3, abandon_on_cancel=True))
+            await pipes.wrote.wait()
+
+    pipes.run(work)
+
+    assert [json.loads(line)["id"] for line in lines] == [1, 4, 5]
+    assert pipes.written == [4, 5]
 
 
 def test_input_that_is_a_file_ends_with_it() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from typing import Any, Final, cast
 
-from trichrome.coordinator import briefing, consequences, liveness, sizes
+from trichrome.coordinator import briefing, consequences, liveness, runs, sizes
 from trichrome.coordinator.answers import Claimed, Held, Progress, ReportAnswer
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import former_worker, standing, worker_for
@@ -43,9 +43,17 @@ def claim(c: Coordinator, caller: Caller, *, role: str | None = None, task: str 
             `not_found`, `invalid`, `already_claimed`, `files_conflict` for a named task.
     """
     roles = _roles(c, caller, role)
+    if task is None and c.store.has_claimable(roles):
+        answer = _claim_at_once(c, caller, roles, None)
+        if answer["attempt"] is not None or answer["next"] != NOTHING:
+            return answer
     liveness.sweep(c)
     if task is None and _is_idle(c, caller, roles):
         return {"attempt": None, "next": NOTHING}
+    return _claim_at_once(c, caller, roles, task)
+
+
+def _claim_at_once(c: Coordinator, caller: Caller, roles: tuple[str, ...], task: str | None) -> Claimed:
     with c.store.writing(actor=caller.principal, causation="claim_task") as tx:
         return _claim(c, tx, caller, roles, task)
 
@@ -96,6 +104,9 @@ def _claim(c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], 
         return {"attempt": None, "next": NOTHING}
     if wanted is not None and (refusal := _why_not(tx, task, roles)) is not None:
         return refusal
+    run = tx.run(task.run)
+    if wanted is None and run is not None and runs.is_to_pause(c, tx, run):
+        return {"attempt": None, "next": NOTHING}  # the sweep pauses it, then others' tasks have their turn
     return _begin(c, tx, caller, worker, task)
 
 
@@ -147,7 +158,8 @@ def _unknown(held: AttemptId) -> str:
 
 def _orphan(c: Coordinator, tx: Reading, caller: Caller, roles: Sequence[str]) -> AttemptId | None:
     """The oldest attempt that an earlier server of the same client left behind."""
-    for live in tx.live_attempts():
+    mine = tx.principal(caller.principal)
+    for live in tx.live_attempts_of_client(mine) if mine is not None else ():
         task = tx.task(live.attempt.task)
         assert task is not None
         assert task.attempt is not None
@@ -343,7 +355,7 @@ def report(
     handle = ids.attempt_id(attempt)
     said = _report(summary, data, artifacts, files, follow_ups)
     roles = _roles(c, caller, None)
-    if claim_next:
+    if claim_next and not c.store.has_claimable(roles):
         liveness.sweep(c)
     with c.store.writing(actor=caller.principal, causation="report_result") as tx:
         before = existing(tx, handle.task, field="attempt")
@@ -441,8 +453,12 @@ def _recorded(tx: Reading, task: Task, attempt: Attempt) -> str | None:
     return next(late, None)
 
 
+_canonical: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+_SAID: Final = tuple(field.name for field in fields(Report))
+
+
 def _digest(outcome: Outcome, said: Report) -> str:
-    content = json.dumps([outcome, asdict(said)], sort_keys=True, ensure_ascii=False)
+    content = _canonical([outcome, {name: getattr(said, name) for name in _SAID}])
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -4,17 +4,31 @@ A live client is never rescued by lease. What ends an attempt here: its client's
 of a lease, only where the client cannot be seen (another machine, boot or pid namespace, or a named worker); and the
 ceiling of the attempt. Any live server or command may sweep; a rescue names the principal that it saw dead, so two
 sweeps, or a sweep and an adoption, cannot both win.
+
+Looking costs next to nothing while there is nothing to see: a `Lookout` reads the log again only when that, a process
+or the time says so.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from typing import Final, Self
+
 from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import is_here
+from trichrome.coordinator.principals import disconnect_gone, is_here
 from trichrome.domain import decisions
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
 from trichrome.store.port import LiveAttempt, Principal, Reading
+
+LOOK_SECONDS: Final = 5.0
+"""How often a lookout looks though nothing calls for it: a lease that ran out calls for nothing."""
+TIDY_SECONDS: Final = 20.0
+"""How often a keeper notes who is gone. It keeps lists short: whoever decides by it asks the processes."""
+_RENEWALS: Final = 3
+"""How often a lease is renewed in its length."""
 
 
 def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
@@ -36,8 +50,14 @@ def sweep(c: Coordinator) -> list[AttemptId]:
 
     With nothing to do it writes nothing.
     """
+    return _swept(c)[0]
+
+
+def _swept(c: Coordinator) -> tuple[list[AttemptId], float | None]:
+    """Sweep; answers which attempts ended, and in how many seconds the next due time or ceiling comes."""
     with c.store.reading() as view:
-        is_quiet = not _over(c, view) and view.next_moment() != 0.0
+        moment = view.next_moment()
+        is_quiet = moment != 0.0 and not _over(c, view)
     ended: list[AttemptId] = []
     if not is_quiet:
         with c.store.writing(actor="trichrome", causation="sweep") as tx:
@@ -48,7 +68,7 @@ def sweep(c: Coordinator) -> list[AttemptId]:
                 if task is not consequences.decide(c, tx, task, _ending(c, task, live, why)):
                     ended.append(live.attempt)
     runs.pause_leaderless(c)
-    return ended
+    return ended, moment
 
 
 def _over(c: Coordinator, view: Reading) -> list[tuple[LiveAttempt, str | None]]:
@@ -75,7 +95,104 @@ def delay(c: Coordinator, task: Task) -> float:
     )
 
 
+class Lookout:
+    """Looks at the log again and again, at the cost of a look only when it may find something else than before.
+
+    What a look finds depends on the log, on which processes live, and on the time. So while the change mark is the
+    same, every process that the last look asked about answers as it did, and no moment has come, another is spared.
+    It belongs to one thread.
+
+    Attributes:
+        coordinator: for looking; through it the lookout learns which processes a look asked about.
+    """
+
+    def __init__(self, c: Coordinator) -> None:
+        self._watch = c.store.watch()
+        self._is_alive = c.is_alive
+        self._answers: dict[tuple[int, int], bool] = {}
+        self._mark: object = None
+        self._again = 0.0
+        self.coordinator = replace(c, is_alive=self._asked)
+
+    def _asked(self, process: tuple[int, int]) -> bool:
+        answer = self._answers[process] = self._is_alive(process)
+        return answer
+
+    def has_news(self) -> bool:
+        """Whether a look may find something new."""
+        return (
+            time.monotonic() >= self._again
+            or self._watch.mark() != self._mark
+            or any(self._is_alive(process) is not was for process, was in self._answers.items())
+        )
+
+    def begin(self) -> None:
+        """Begin a look: what changes from here on is news, and so is everything unless a sweep ends it."""
+        self._mark, self._answers, self._again = self._watch.mark(), {}, 0.0
+
+    def sweep(self) -> list[AttemptId]:
+        """End a look with a sweep, whose own changes are news again; answers which attempts ended."""
+        ended, moment = _swept(self.coordinator)
+        self._again = time.monotonic() + min(moment or LOOK_SECONDS, LOOK_SECONDS)
+        return ended
+
+    def sleep(self, *, at_most_seconds: float) -> None:
+        """Sleep until the log changes, a moment comes, or the time is over; nothing wakes it when a process ends."""
+        self._watch.sleep(self._mark, at_most_seconds=min(at_most_seconds, self._again - time.monotonic()))
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Keeper:
+    """What a live server does beside its calls: rescue, renew its own leases, and note who is gone."""
+
+    def __init__(self, c: Coordinator, principal: Principal) -> None:
+        self._c = c
+        self._principal = principal
+        self._lookout = Lookout(c)
+        self._renew_at = time.monotonic()
+        self._tidy_at = time.monotonic() + TIDY_SECONDS
+
+    def keep(self) -> list[AttemptId]:
+        """Do what there is to do now; answers which attempts ended."""
+        now = time.monotonic()
+        if now >= self._renew_at:
+            renew(self._c, self._principal)
+            self._renew_at = now + self._principal.lease_seconds / _RENEWALS
+        if now >= self._tidy_at:
+            disconnect_gone(self._c)
+            self._tidy_at = now + TIDY_SECONDS
+        if not self._lookout.has_news():
+            return []
+        self._lookout.begin()
+        return self._lookout.sweep()
+
+
 def renew(c: Coordinator, principal: Principal) -> None:
-    """Renew the leases of a principal's attempts, and let those who cannot see its processes know that it is there."""
-    with c.store.writing(actor=principal.id, causation="renew") as tx:
-        tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)
+    """Renew the leases of a principal's attempts, and let those who cannot see its processes know that it is there.
+
+    Nothing is written where nobody asks a lease: an idle server that everybody connected can see.
+    """
+    with c.store.reading() as view:
+        is_asked = _is_lease_asked(c, view, principal)
+    if is_asked:
+        with c.store.writing(actor=principal.id, causation="renew") as tx:
+            tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)
+
+
+def _is_lease_asked(c: Coordinator, view: Reading, principal: Principal) -> bool:
+    """Whether a lease, rather than a process, may decide about a principal, or shows how an attempt of it fares."""
+    return (
+        principal.name is not None
+        or principal.client is None
+        or any(live.principal is not None and live.principal.id == principal.id for live in view.live_attempts())
+        or not all(is_here(c, other) for other in view.principals())
+    )

@@ -99,6 +99,8 @@ def inbox(c: Coordinator, caller: Caller) -> Inbox | None:
 
     Messages beyond `INBOX_BYTES` wait for the answer after. Tell `offer` once the answer has left.
     """
+    if not c.store.has_undelivered():
+        return None
     with c.store.reading() as view:
         worker = view.worker_of(caller.principal, caller.agent)
         waiting = view.undelivered(worker.name) if worker is not None else []

@@ -208,6 +208,9 @@ def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> S
 
 def _is_another_agent(tx: Reading, caller: Caller, attempt: Attempt) -> bool:
     """Whether the caller is known to be another agent than the one that holds an attempt."""
+    mine = tx.worker_of(caller.principal, caller.agent)
+    if mine is not None and mine.name == attempt.worker:
+        return False
     holder = tx.worker(attempt.worker)
     theirs = holder.agent if holder is not None else None
     mine_is_known = caller.agent is not None or caller.known

@@ -69,15 +69,18 @@ def pause_leaderless(c: Coordinator) -> None:
     Without any nothing is written.
     """
     with c.store.reading() as view:
-        gone = [run.id for run in view.open_runs(on_lead_gone="pause") if _is_to_pause(c, view, run)]
+        gone = [run.id for run in view.open_runs(on_lead_gone="pause") if is_to_pause(c, view, run)]
     for handle in gone:
         with c.store.writing(actor="trichrome", causation="sweep") as tx:
             run = tx.run(handle)
             assert run is not None
-            if _is_to_pause(c, tx, run):  # looked at again: somebody may have resumed it, or its lead returned, since
+            if is_to_pause(c, tx, run):  # looked at again: somebody may have resumed it, or its lead returned, since
                 tx.append(handle, runs.pause(run, by="trichrome"))
 
 
-def _is_to_pause(c: Coordinator, view: Reading, run: Run) -> bool:
-    lost = None if run.paused else _lost_lead(c, view, run)
+def is_to_pause(c: Coordinator, view: Reading, run: Run) -> bool:
+    """Whether a run waits for a lead that is gone, and nobody has noted it yet."""
+    if run.paused or run.on_lead_gone == "continue":
+        return False
+    lost = _lost_lead(c, view, run)
     return lost is not None and view.newest_events(run.id, limit=1)[0].causation != _resumed_without(lost)

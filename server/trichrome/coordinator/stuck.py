@@ -60,6 +60,7 @@ class _Search:
         self._among = among
         self._connected = takers(c, view)
         self._known: dict[TaskId, Stop | None] = {}
+        self._dependencies: dict[TaskId, Sequence[TaskId]] = {}
 
     def stops(self, chosen: Iterable[Task]) -> list[Stop]:
         """What stops each of the tasks, by itself or from below."""
@@ -106,14 +107,19 @@ class _Search:
         """What a task waits for and that is not told of by itself."""
         names: Sequence[TaskId] = ()
         if task.state == "blocked":
-            names = self._view.brief(task.id).depends_on
+            names = self._depends_on(task.id)
         elif task.state == "in_review" and task.review_task is not None:
             names = (task.review_task,)
         found = (self._view.task(name) for name in names if name not in self._among)
         return [each for each in found if each is not None and not each.is_final]
 
+    def _depends_on(self, task: TaskId) -> Sequence[TaskId]:
+        if task not in self._dependencies:
+            self._dependencies[task] = self._view.brief(task).depends_on
+        return self._dependencies[task]
+
     def _blocked(self, task: Task) -> Stop | None:
-        for on in self._view.brief(task.id).depends_on:
+        for on in self._depends_on(task.id):
             dependency = self._view.task(on)
             if dependency is not None and dependency.state in {"failed", "cancelled"}:
                 why = f"{on}, which it waits for, {_was(dependency)}"

@@ -14,8 +14,11 @@ from trichrome.domain.drafts import Draft
 from trichrome.domain.events import RunCreated, TaskCancelled, TaskCreated
 from trichrome.domain.ids import RunId, TaskId
 from trichrome.domain.tasks import Task
+from trichrome.domain.values import maker
 from trichrome.errors import ConflictError, InvalidError, NotFoundError
 from trichrome.store.port import Reading, TaskFilter, Writing
+
+_task_created = maker(TaskCreated)
 
 
 def create(c: Coordinator, caller: Caller, wanted: Sequence[Draft], *, run: str | None = None) -> Created:
@@ -115,7 +118,7 @@ class _Making:
         c, tx = self._c, self._tx
         task = tx.new_task()
         assert draft.role is not None
-        event = TaskCreated(
+        event = _task_created(
             task=task,
             run=self._run,
             kind=draft.kind,

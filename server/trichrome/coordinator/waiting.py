@@ -27,7 +27,9 @@ from trichrome.store.port import Reading, TaskFilter
 LONGEST_SECONDS: Final = 90.0
 """The longest a tool call may block: beyond 120 s Claude Code moves a call to the background and may lose it."""
 SLICE_SECONDS: Final = 0.5
-"""How often a sleeping waiter checks for rescues and for its own end."""
+"""How often a sleeping waiter checks which processes live, and whether it is still wanted."""
+_REST: Final = 9.0
+"""How much longer a waiter rests than it looked: a look at thousands of tasks takes a while, and every event wakes."""
 _CHANGES: Final = 100
 """The most changed tasks in one answer; the cursor fetches the rest."""
 
@@ -36,30 +38,30 @@ Stop = threading.Event
 """Set by whoever no longer wants the answer."""
 
 
-def _until(c: Coordinator, look: Callable[[], Answer | None], *, seconds: float, stop: Stop | None) -> Answer | None:
-    """Look, and look again after each change, until there is an answer or the time is over."""
-    first = look()
+def _until(
+    c: Coordinator, look: Callable[[Coordinator], Answer | None], *, seconds: float, stop: Stop | None
+) -> Answer | None:
+    """Look, and look again whenever there may be something new, until there is an answer or the time is over."""
+    first = look(c)
     if first is not None or seconds <= 0:
         return first
     deadline = time.monotonic() + seconds
-    watch = c.store.watch()
-    try:
+    with liveness.Lookout(c) as lookout:
         while True:
-            mark = watch.mark()
-            found = look()
+            rest = 0.0
+            if lookout.has_news():
+                begin = time.thread_time()
+                lookout.begin()
+                found = look(lookout.coordinator)
+                if found is not None:
+                    return found
+                lookout.sweep()
+                rest = (time.thread_time() - begin) * _REST
             left = deadline - time.monotonic()
-            if found is not None or left <= 0 or (stop is not None and stop.is_set()):
-                return found
-            watch.sleep(mark, at_most_seconds=min(left, SLICE_SECONDS, _next_moment(c)))
-            liveness.sweep(c)
-    finally:
-        watch.close()
-
-
-def _next_moment(c: Coordinator) -> float:
-    with c.store.reading() as view:
-        moment = view.next_moment()
-    return SLICE_SECONDS if moment is None else max(moment, 0.001)
+            if left <= 0 or (stop is not None and stop.is_set()):
+                return None
+            time.sleep(min(left, rest, SLICE_SECONDS))
+            lookout.sleep(at_most_seconds=min(left - rest, SLICE_SECONDS))
 
 
 def claim(
@@ -79,7 +81,7 @@ def claim(
     _check_seconds(wait_seconds)
     last: list[Claimed] = []
 
-    def look() -> Claimed | None:
+    def look(c: Coordinator) -> Claimed | None:
         if stop is not None and stop.is_set():
             return {"attempt": None, "next": NOTHING}
         answer = attempts.claim(c, caller, role=role, task=task)
@@ -137,7 +139,7 @@ def wait(
     last: list[Waited] = []
     known: set[tuple[str, str]] | None = None
 
-    def look() -> Waited | None:
+    def look(c: Coordinator) -> Waited | None:
         nonlocal known
         with c.store.reading() as view:
             answer, stops = _look(c, view, wanted)
@@ -217,7 +219,7 @@ def until_over(
     ended: dict[str, ChangedTask] = {}
     answer: Waited = {"cursor": 0, "done": False, "changed": []}
 
-    def look() -> Waited | None:
+    def look(c: Coordinator) -> Waited | None:
         nonlocal answer
         is_whole = False
         while not is_whole:
@@ -277,12 +279,9 @@ def _has_moved(view: Reading, wanted: Wanted, stops: Iterable[stuck.Stop]) -> bo
 
 
 def _look(c: Coordinator, view: Reading, wanted: Wanted) -> tuple[Waited, list[stuck.Stop]]:
-    whole = view.list_tasks(TaskFilter(run=wanted.run, tasks=wanted.tasks, limit=10**9))
-    not_over = [line.task for line in whole if not line.task.is_final]
-    ended = sorted(
-        (line for line in whole if line.ended is not None and line.ended > wanted.cursor),
-        key=lambda line: line.ended or 0,
-    )
+    chosen = TaskFilter(run=wanted.run, tasks=wanted.tasks, limit=10**9)
+    not_over = [line.task for line in view.list_tasks(replace(chosen, is_open=True))]
+    ended = sorted(view.list_tasks(replace(chosen, ended_after=wanted.cursor)), key=lambda line: line.ended or 0)
     shown = ended[:_CHANGES]
     is_whole = len(shown) == len(ended)
     answer: Waited = {

@@ -7,17 +7,18 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from trichrome.domain import dependencies, reservations, text
+from trichrome.domain.values import replace
 from trichrome.errors import InvalidError
 
 MAX_SECONDS: Final = 30 * 24 * 3600.0
 """The longest delay or time limit: thirty days."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """A task that does not exist yet; `depends_on` names tasks, or siblings of the same call by their `ref`.
 
@@ -76,6 +77,8 @@ def checked(
 
 
 def _ordered(drafts: list[Draft]) -> list[tuple[int, Draft]]:
+    if all(draft.ref is None for draft in drafts):
+        return list(enumerate(drafts))  # nobody can wait for a sibling without a name
     names = [draft.ref if draft.ref is not None else f"\0{number}" for number, draft in enumerate(drafts)]
     by_name = dict(zip(names, enumerate(drafts), strict=True))
     if len(by_name) < len(drafts):

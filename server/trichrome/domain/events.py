@@ -17,7 +17,7 @@ OnLeadGone = Literal["continue", "pause"]
 Outcome = Literal["completed", "failed", "released", "approved", "changes"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """What a worker says at the end of an attempt. Text and data are the worker's words, never instructions."""
 
@@ -31,7 +31,7 @@ class Report:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunCreated:
     """A request began; `lead` is the worker that asked."""
 
@@ -40,14 +40,14 @@ class RunCreated:
     on_lead_gone: OnLeadGone = "continue"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunPaused:
     """Nothing more of the run is claimed until it is resumed; what runs goes on."""
 
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResumed:
     """The run's ready tasks may be claimed again."""
 
@@ -57,7 +57,7 @@ class RunResumed:
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskCreated:
     """Work was asked for. `waiting_on` counts the dependencies that were not completed then."""
 
@@ -84,14 +84,14 @@ class TaskCreated:
     """The worker whose attempt this task reviews, and who therefore may not claim it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DependencyCompleted:
     """A task that this one waits for is completed; the last one makes it ready."""
 
     dependency: TaskId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskClaimed:
     """A new attempt began."""
 
@@ -100,7 +100,7 @@ class TaskClaimed:
     principal: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptAdopted:
     """The same attempt goes on under another server of its client, or of its named worker."""
 
@@ -109,7 +109,7 @@ class AttemptAdopted:
     principal: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptResumed:
     """A rescued attempt came back before a newer one began; its rescue no longer counts as a try."""
 
@@ -118,7 +118,7 @@ class AttemptResumed:
     principal: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptReleased:
     """The worker gave the task back; that counts as no try. `digest` is that of its report, if it made one."""
 
@@ -128,7 +128,7 @@ class AttemptReleased:
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptRescued:
     """The worker is gone, so the task can be claimed again after `delay_seconds`."""
 
@@ -138,7 +138,7 @@ class AttemptRescued:
     delay_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptExpired:
     """The attempt ran longer than its task allows."""
 
@@ -147,7 +147,7 @@ class AttemptExpired:
     delay_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptFailed:
     """The worker reported failure and the task may be tried again after `delay_seconds`."""
 
@@ -157,7 +157,7 @@ class AttemptFailed:
     delay_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProgressReported:
     """A note on the way; `fraction` is 0 to 1."""
 
@@ -166,7 +166,7 @@ class ProgressReported:
     fraction: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FilesReserved:
     """A running attempt holds more paths, until it ends."""
 
@@ -175,7 +175,7 @@ class FilesReserved:
     mode: Mode = "exclusive"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResultSuperseded:
     """A report that came too late to count; kept for the lead to look at."""
 
@@ -186,7 +186,7 @@ class ResultSuperseded:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReviewRequested:
     """The attempt reported completion and `review` is the task that judges it."""
 
@@ -196,7 +196,7 @@ class ReviewRequested:
     review: TaskId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChangesRequested:
     """The reviewer sent the task back; `summary` and `data` are the next attempt's feedback."""
 
@@ -207,7 +207,7 @@ class ChangesRequested:
     review: TaskId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskCompleted:
     """The task is done: by its own report, or by approval of the report under review.
 
@@ -221,7 +221,7 @@ class TaskCompleted:
     approved_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskFailed:
     """The task is over without success; the attempt's own report comes along when it was the last one."""
 
@@ -232,7 +232,7 @@ class TaskFailed:
     ended_as: Literal["failed", "rescued", "expired", "completed"] = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskCancelled:
     """Nobody wants it any more; a worker still at it learns so at its next call."""
 
@@ -240,14 +240,14 @@ class TaskCancelled:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskRetried:
     """The operator put a failed or cancelled task back, with all its tries."""
 
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskAmended:
     """The operator changed the task before anybody worked on it (priority: at any time)."""
 
@@ -256,7 +256,7 @@ class TaskAmended:
     instructions: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AttemptNumbersRaised:
     """Numbers up to `to` may have been given out by a lost tail of the log; the next attempt is above it."""
 
@@ -266,7 +266,7 @@ class AttemptNumbersRaised:
 # --- messages, notes, the log itself ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MessageSent:
     """One text to the workers that the address meant at that moment."""
 
@@ -276,14 +276,14 @@ class MessageSent:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MessageDelivered:
     """The receiver called again after it had been offered the message."""
 
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ContextShared:
     """A named note got a new text; `version` counts from 1."""
 
@@ -293,7 +293,7 @@ class ContextShared:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogSalvaged:
     """A damaged log was rewritten; `holes` names the streams that lost events, and from which version on."""
 

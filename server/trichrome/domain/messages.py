@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from trichrome.domain.events import MessageDelivered, MessageEvent, MessageSent
 from trichrome.domain.ids import MessageId
+from trichrome.domain.values import replace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """A message, and who has not been seen to receive it yet."""
 

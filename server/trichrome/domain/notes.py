@@ -8,7 +8,7 @@ from trichrome.domain.events import ContextShared
 from trichrome.errors import ConflictError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """The newest version of a note."""
 

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from trichrome.domain.text import PATH_BYTES, PATHS_A_CALL, clean
@@ -83,4 +84,10 @@ def paths(patterns: Iterable[str], *, field: str = "files") -> tuple[str, ...]:
 
 def holds(patterns: Iterable[str], mode: Mode = "exclusive") -> tuple[Hold, ...]:
     """What holding these patterns means, each prefix once."""
-    return tuple(Hold(path, mode) for path in dict.fromkeys(prefix(pattern) for pattern in patterns))
+    return _holds(tuple(patterns), mode)
+
+
+@lru_cache(maxsize=1024)
+def _holds(patterns: tuple[str, ...], mode: Mode) -> tuple[Hold, ...]:
+    """A task's files are asked about when it is created, judged, claimed and over."""
+    return tuple(Hold(path, mode) for path in dict.fromkeys(map(prefix, patterns)))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from trichrome.domain.events import OnLeadGone, RunCreated, RunEvent, RunPaused, RunResumed
 from trichrome.domain.ids import RunId
+from trichrome.domain.values import replace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """The state of a run."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Final, Literal, assert_never
 
 from trichrome.domain.events import (
@@ -31,6 +31,7 @@ from trichrome.domain.events import (
 )
 from trichrome.domain.ids import AttemptId, RunId, TaskId
 from trichrome.domain.reservations import Hold, holds
+from trichrome.domain.values import made, replace
 
 State = Literal["blocked", "ready", "running", "in_review", "completed", "failed", "cancelled"]
 AttemptState = Literal["running", "completed", "failed", "released", "rescued", "expired", "cancelled"]
@@ -39,7 +40,7 @@ STATES: Final[tuple[State, ...]] = ("blocked", "ready", "running", "in_review", 
 FINAL: Final[frozenset[State]] = frozenset({"completed", "failed", "cancelled"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """One numbered try: whose it is, how it stands, and the digest of the report that ended it."""
 
@@ -51,7 +52,7 @@ class Attempt:
     holds: tuple[Hold, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """What decisions about a task need; what its worker reads is a `Brief`.
 
@@ -93,7 +94,7 @@ class Task:
         return self.state in FINAL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Feedback:
     """Why the last attempt was sent back, in the reviewer's words."""
 
@@ -102,7 +103,7 @@ class Feedback:
     data: object = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Brief:
     """What the worker of a task reads."""
 
@@ -114,41 +115,35 @@ class Brief:
 
 # --- folding ----------------------------------------------------------------------------------------------------------
 
+_NOT_KEPT: Final = tuple({field.name for field in fields(TaskCreated)} - {field.name for field in fields(Task)})
+"""What a task's creation says that its state does not keep; what it keeps has the same name and default in both."""
+
 
 def created(event: TaskCreated) -> Task:
     """The state of a task that has just been created."""
-    return Task(
-        id=event.task,
-        run=event.run,
-        kind=event.kind,
-        role=event.role,
-        created_by=event.created_by,
-        state="blocked" if event.waiting_on else "ready",
-        priority=event.priority,
-        files=event.files,
-        review=event.review,
-        reviews=event.reviews,
-        author=event.author,
-        max_attempts=event.max_attempts,
-        max_review_rounds=event.max_review_rounds,
-        not_before_seconds=event.not_before_seconds,
-        time_limit_seconds=event.time_limit_seconds,
-        waiting_on=event.waiting_on,
-    )
+    kept = vars(event) | {"id": event.task, "state": "blocked" if event.waiting_on else "ready"}
+    for name in _NOT_KEPT:
+        kept.pop(name, None)
+    return made(Task, kept)
 
 
 def evolve(task: Task, event: TaskEvent) -> Task:
     """The state after an event; what the event says happened, happened."""
-    match event:
-        case TaskCreated():
-            return created(event)
+    match event:  # cases are tried in order, so the commonest come first
+        case TaskClaimed():
+            attempt = _attempt(event.attempt, event.worker, event.principal, holds=holds(task.files))
+            return replace(task, state="running", attempt=attempt, last_number=event.attempt)
+        case TaskCompleted():
+            ended = _over(task, "completed", event.digest) if task.state == "running" else task.attempt
+            return replace(task, state="completed", attempt=ended, result=event.attempt)
+        case ProgressReported() | ResultSuperseded():
+            return task
         case DependencyCompleted():
             left = task.waiting_on - 1
             ready: State = "ready" if task.state == "blocked" and left == 0 else task.state
             return replace(task, waiting_on=left, state=ready)
-        case TaskClaimed():
-            attempt = Attempt(event.attempt, event.worker, event.principal, holds=holds(task.files))
-            return replace(task, state="running", attempt=attempt, last_number=event.attempt)
+        case TaskCreated():
+            return created(event)
         case AttemptAdopted():
             return replace(task, attempt=_last(task, worker=event.worker, principal=event.principal))
         case AttemptResumed():
@@ -168,8 +163,6 @@ def evolve(task: Task, event: TaskEvent) -> Task:
         case AttemptFailed():
             over = _over(task, "failed", event.digest)
             return replace(task, state="ready", attempt=over, tries=task.tries + 1, rescues=0)
-        case ProgressReported() | ResultSuperseded():
-            return task
         case FilesReserved():
             assert task.attempt is not None
             held = tuple(dict.fromkeys((*task.attempt.holds, *holds(event.paths, event.mode))))
@@ -181,9 +174,6 @@ def evolve(task: Task, event: TaskEvent) -> Task:
             )
         case ChangesRequested():
             return replace(task, state="ready", rounds=task.rounds + 1, result=None)
-        case TaskCompleted():
-            ended = _over(task, "completed", event.digest) if task.state == "running" else task.attempt
-            return replace(task, state="completed", attempt=ended, result=event.attempt)
         case TaskFailed():
             ended = _over(task, event.ended_as, event.digest) if event.attempt is not None else task.attempt
             counted = task.tries + (event.attempt is not None)
@@ -212,7 +202,7 @@ def _last(
 ) -> Attempt:
     last = task.attempt
     assert last is not None, f"{task.id}: an event of an attempt before the first claim"
-    return Attempt(
+    return _attempt(
         last.number,
         last.worker if worker is None else worker,
         last.principal if principal is None else principal,
@@ -225,12 +215,34 @@ def _last(
 def _over(task: Task, state: AttemptState, digest: str | None = None) -> Attempt:
     last = task.attempt
     assert last is not None, f"{task.id}: an attempt ended before the first claim"
-    return Attempt(last.number, last.worker, last.principal, state, digest)
+    return _attempt(last.number, last.worker, last.principal, state, digest)
+
+
+def _attempt(
+    number: int,
+    worker: str,
+    principal: str,
+    state: AttemptState = "running",
+    digest: str | None = None,
+    holds: tuple[Hold, ...] = (),
+) -> Attempt:
+    fields = {
+        "number": number,
+        "worker": worker,
+        "principal": principal,
+        "state": state,
+        "digest": digest,
+        "holds": holds,
+    }
+    return made(Attempt, fields)
 
 
 def brief(event: TaskCreated) -> Brief:
     """What the worker of a new task reads."""
-    return Brief(instructions=event.instructions, acceptance=event.acceptance, depends_on=event.depends_on)
+    return made(
+        Brief,
+        {"instructions": event.instructions, "acceptance": event.acceptance, "depends_on": event.depends_on},
+    )
 
 
 def evolve_brief(before: Brief, event: TaskEvent) -> Brief:

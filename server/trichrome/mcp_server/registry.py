@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeVar
 
 import mcp_types as types
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
-from trichrome.coordinator import Caller, Coordinator
-from trichrome.coordinator.waiting import Stop
 from trichrome.domain.text import clean
 from trichrome.errors import InvalidError
+
+if TYPE_CHECKING:
+    from trichrome.coordinator import Caller, Coordinator
+    from trichrome.coordinator.waiting import Stop
 
 Toolset = Literal["worker", "lead", "all"]
 ALWAYS_LOAD: Final = "anthropic/alwaysLoad"

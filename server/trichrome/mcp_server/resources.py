@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
 
-from trichrome.coordinator import queries, sizes
 from trichrome.domain import ids
 from trichrome.errors import NotFoundError
 from trichrome.mcp_server.session import Session
-from trichrome.store.port import Recorded
+
+if TYPE_CHECKING:
+    from trichrome.store.port import Recorded
 
 STATUS: Final = "trichrome://status"
 TEMPLATES: Final = (
@@ -59,6 +60,8 @@ def read(session: Session, uri: str) -> types.TextResourceContents:
     family, name = parts(uri)
     if family == "roles":
         return types.TextResourceContents(uri=uri, mime_type="text/markdown", text=session.roles().read(name).prompt)
+    from trichrome.coordinator import queries
+
     coordinator = session.project().coordinator
     match family:
         case "tasks":
@@ -82,6 +85,8 @@ def parts(uri: str) -> tuple[str, str]:
 
 
 def _json(uri: str, content: Any) -> types.TextResourceContents:
+    from trichrome.coordinator import sizes
+
     text = json.dumps(sizes.fitted(content), ensure_ascii=False, separators=(",", ":"))
     return types.TextResourceContents(uri=uri, mime_type="application/json", text=text)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -20,15 +21,15 @@ from mcp.server.lowlevel import NotificationOptions
 
 from trichrome.mcp_server import resources
 from trichrome.mcp_server.registry import Toolset
-from trichrome.mcp_server.serving import LEAVE_SECONDS, Serving, build, tolerant
+from trichrome.mcp_server.serving import LEAVE_SECONDS, Serving, build, tolerant, tolerated
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.wire import Wire, streams
 from trichrome.processes import ClientChain, is_orphaned
 
-KEEP_SECONDS: Final = 0.5
-"""How often the keeper looks after the parent and rescues; a dead client's task is free about that long after."""
-RENEW_SECONDS: Final = 20.0
-"""How often leases are renewed: a third of the shortest."""
+KEEP_SECONDS: Final = 1.0
+"""How often the server looks around and rescues. Whoever waits or claims rescues what he could take, and sooner."""
+OPEN_AGAIN_SECONDS: Final = 20.0
+"""How long a declared worker leaves a project alone that could not be opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,11 @@ def run(chain: ClientChain, flags: Flags) -> int:
     """Serve stdin and stdout until it is time to leave; ends the process, so that no thread can hold it."""
     serving = Serving(Session(chain, flags.role, flags.worker, flags.durability), flags.toolset)
     wire = Wire.claim()
+    over = threading.Event()
+    threading.Thread(target=_keep, args=(serving.session, over), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         anyio.run(_serve, serving, wire, chain)
+    over.set()
     leaving = threading.Thread(target=serving.leave, daemon=True)
     leaving.start()
     leaving.join(LEAVE_SECONDS)
@@ -65,41 +69,49 @@ async def _serve(serving: Serving, wire: Wire, chain: ClientChain) -> None:
                     group.cancel_scope.cancel()
                     return
 
-        async def gone() -> None:
-            await serving.reader_gone()
-            group.cancel_scope.cancel()
-
         group.start_soon(at_signals)
-        group.start_soon(_leave_with_parent, chain, group.cancel_scope)
-        group.start_soon(_keep, serving.session)
+        group.start_soon(_leave_with_client, chain, group.cancel_scope)
         group.start_soon(_send_notices, serving)
-        async with streams(wire, on_written=serving.was_written, on_gone=gone) as (reader, writer):
+        async with streams(wire, on_written=serving.was_written, on_gone=group.cancel_scope.cancel) as (reader, writer):
             await server.run(reader, writer, options)
         group.cancel_scope.cancel()
 
 
-async def _leave_with_parent(chain: ClientChain, scope: anyio.CancelScope) -> None:
+async def _leave_with_client(chain: ClientChain, scope: anyio.CancelScope) -> None:
     """Leave when anybody above is gone; nothing that may block has a part in it."""
-    while True:
-        if is_orphaned(chain):
-            scope.cancel()
-        await anyio.sleep(KEEP_SECONDS)
+    end = _end_of_anybody(chain)
+    while not is_orphaned(chain):  # asked once `end` is there, so that its numbers still meant whom they should
+        if end is None:
+            await anyio.sleep(KEEP_SECONDS)
+        else:
+            await anyio.wait_readable(end)
+            end = None
+    scope.cancel()
 
 
-async def _keep(session: Session) -> None:
-    """Introduce a declared worker, renew and rescue while serving."""
-    due = 0.0
-    while True:
-        if time.monotonic() >= due:
-            if session.is_open:
-                await tolerant(session.renew)
-                due = time.monotonic() + RENEW_SECONDS
-            elif session.is_declared_worker and session.client_name is not None:
-                await tolerant(session.project)
-                due = time.monotonic() + RENEW_SECONDS
+def _end_of_anybody(chain: ClientChain) -> select.epoll | None:
+    """What can be read once a process above ends, where the kernel tells of that; asking again and again is dearer."""
+    if sys.platform != "linux" or not chain.ancestors:
+        return None
+    ends = select.epoll()
+    try:
+        for ancestor in chain.ancestors:
+            ends.register(os.pidfd_open(ancestor.ref.pid), select.EPOLLIN)
+    except OSError:
+        return None
+    return ends
+
+
+def _keep(session: Session, over: threading.Event) -> None:
+    """Introduce a declared worker, renew and rescue while serving; in a thread of its own, where blocking is free."""
+    open_at = 0.0
+    while not over.is_set():
+        time.sleep(KEEP_SECONDS)  # to wait for `over` would cost an idle server a quarter more
         if session.is_open:
-            await tolerant(session.sweep)
-        await anyio.sleep(KEEP_SECONDS)
+            tolerated(session.keep)
+        elif session.is_declared_worker and session.client_name is not None and time.monotonic() >= open_at:
+            tolerated(session.project)
+            open_at = time.monotonic() + OPEN_AGAIN_SECONDS
 
 
 async def _send_notices(serving: Serving) -> None:
@@ -110,9 +122,10 @@ async def _send_notices(serving: Serving) -> None:
             events = view.events(after=serving.seen or 0)
         return (events[-1].position, resources.touched(serving.session, events)) if events else None
 
+    await serving.followed.wait()
     while True:
         await anyio.sleep(KEEP_SECONDS)
-        found = None if serving.seen is None else await tolerant(news)
+        found = await tolerant(news)
         if found is not None:
             serving.seen, uris = found
             await serving.publish(uris)

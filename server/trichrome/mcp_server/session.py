@@ -1,8 +1,8 @@
 """One server process as the log sees it: the project, the principal, and who is calling.
 
-Nothing of the project is opened before the first call, so that a server that only lists its tools leaves no trace; a
-project that cannot be opened is a refusal of each call, never the end of the server. The calls that block run in
-threads; this object is shared by them.
+Nothing of the project is opened before the first call, so that a server that only lists its tools leaves no trace, and
+what opens it is imported only then. A project that cannot be opened is a refusal of each call, never the end of the
+server. The calls that block run in threads; this object is shared by them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from trichrome import config as configuration
 from trichrome import logs
-from trichrome.bootstrap import Project, open_project
-from trichrome.coordinator import Caller, Coordinator, attempts, liveness, principals
 from trichrome.domain import ids
 from trichrome.domain.text import word
 from trichrome.errors import InvalidError, TrichromeError
 from trichrome.processes import ClientChain, this_machine, this_process
-from trichrome.roles import Roles, load_roles
-from trichrome.store.port import Principal
+
+if TYPE_CHECKING:
+    from trichrome.bootstrap import Project
+    from trichrome.coordinator import Caller, Coordinator, liveness
+    from trichrome.roles import Roles
+    from trichrome.store.port import Principal
 
 CLAUDE_CODE: Final = "claude-code"
 """How Claude Code names itself to a server."""
@@ -52,6 +53,7 @@ class Session:
     client_name: str | None = None
     principal: Principal | None = None
     _project: Project | None = None
+    _keeper: liveness.Keeper | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -76,6 +78,9 @@ class Session:
             return self._project
 
     def _opened(self) -> Project:
+        from trichrome.bootstrap import open_project
+        from trichrome.coordinator import principals
+
         project = open_project(flags={"durability": self.durability})
         try:
             self._check_names(project)
@@ -100,6 +105,8 @@ class Session:
             )
 
     def _described(self, project: Project) -> Principal:
+        from trichrome.store.port import Principal
+
         machine, server = this_machine(), this_process()
         client = self.chain.client.ref if self.chain.client is not None else None
         if self.worker is not None:
@@ -125,6 +132,9 @@ class Session:
         Raises:
             TrichromeError: a setting cannot be used.
         """
+        from trichrome import config as configuration
+        from trichrome.roles import load_roles
+
         if self._project is not None:
             return self._project.roles
         try:
@@ -151,6 +161,8 @@ class Session:
         Raises:
             TrichromeError: as `project`.
         """
+        from trichrome.coordinator import Caller
+
         coordinator = self.project().coordinator
         assert self.principal is not None
         return coordinator, Caller(
@@ -161,23 +173,25 @@ class Session:
 
     # --- keeping ------------------------------------------------------------------------------------------------------
 
-    def renew(self) -> None:
-        """Renew the leases of this server's attempts, and note who else is gone."""
-        if self._project is not None and self.principal is not None:
-            liveness.renew(self._project.coordinator, self.principal)
-            principals.disconnect_gone(self._project.coordinator)
+    def keep(self) -> None:
+        """Rescue what dead clients held, renew this server's leases, and note who else is gone; for one thread."""
+        if self._project is None or self.principal is None:
+            return
+        if self._keeper is None:
+            from trichrome.coordinator import liveness
 
-    def sweep(self) -> None:
-        """Rescue what dead clients held."""
-        if self._project is not None:
-            for attempt in liveness.sweep(self._project.coordinator):
-                logs.get("server").info("ended", attempt=str(attempt))
+            self._keeper = liveness.Keeper(self._project.coordinator, self.principal)
+        for attempt in self._keeper.keep():
+            logs.get("server").info("ended", attempt=str(attempt))
 
     def give_back(self, answer: Mapping[str, Any]) -> None:
         """Release an attempt that began with an answer which nobody read."""
         claimed = answer.get("claimed", answer)
         if self._project is None or self.principal is None or claimed.get("resumed") or not claimed.get("attempt"):
             return
+
+        from trichrome.coordinator import attempts
+
         attempts.release(
             self._project.coordinator,
             ids.attempt_id(claimed["attempt"]),
@@ -189,6 +203,9 @@ class Session:
         """Say that this server stops, if that is still possible. Attempts go on: their client decides about them."""
         if self._project is None or self.principal is None:
             return
+
+        from trichrome.coordinator import principals
+
         try:
             principals.disconnect(self._project.coordinator, self.principal.id)
         except TrichromeError as error:

@@ -9,20 +9,19 @@ error of its own request. Memory stays bounded whatever a line holds; reading go
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import select
 import stat
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import anyio
 import anyio.lowlevel
 import mcp_types as types
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
@@ -40,9 +39,8 @@ _LAST_ID: Final = re.compile(
     rb'"id"\s*:\s*' + _VALUE + rb'\s*(?:,\s*"[^"\\]*+"\s*:\s*(?:"[^"\\]*+"|[^\s"{}\[\],]++)\s*)*+}\s*$'
 )
 
-Reader = MemoryObjectReceiveStream[SessionMessage | Exception]
-Writer = MemoryObjectSendStream[SessionMessage]
 Id = int | str | None
+OnAnswer = Callable[[Id], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,8 @@ class Wire:
     def __init__(self, read_from: int, write_to: int) -> None:
         self._in = read_from
         self._out = write_to
-        self._writing = anyio.Lock()
+        self._room = select.poll()
+        self._room.register(write_to, select.POLLOUT)
         # The loop cannot wait for a file, nor for the null device; both answer at once.
         mode = os.fstat(read_from).st_mode
         self._never_blocks = stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(read_from))
@@ -182,38 +181,32 @@ class Wire:
         os.dup2(2, 1)
         return cls(read_from, write_to)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """What comes in, until the end of input."""
-        while True:
-            if not self._never_blocks:
-                await anyio.wait_readable(self._in)
-            try:
-                chunk = os.read(self._in, _READ_BYTES)
-            except OSError:
-                return  # a terminal that hung up
-            if not chunk:
-                return
-            yield chunk
+    async def read(self) -> bytes:
+        """What comes in next; nothing at the end of input."""
+        if self._never_blocks:
+            await anyio.lowlevel.checkpoint()
+        else:
+            await anyio.wait_readable(self._in)
+        try:
+            return os.read(self._in, _READ_BYTES)
+        except OSError:
+            return b""  # a terminal that hung up
 
-    async def write(self, line: bytes) -> None:
-        """Write a whole line.
+    def write(self, some: bytes | bytearray) -> int:
+        """Write as many bytes as the other side takes without a wait; answers how many.
 
         Raises:
             OSError: nobody reads any more.
         """
-        async with self._writing:
-            view = memoryview(line)
-            while view:
-                await _wait_writable(self._out)
-                # A pipe that is writable takes this much without blocking the loop (POSIX, write(2)).
-                view = view[os.write(self._out, view[: select.PIPE_BUF]) :]
+        written = 0
+        while written < len(some) and self._room.poll(0):
+            # A pipe that is writable takes this much without blocking the loop (POSIX, write(2)).
+            written += os.write(self._out, some[written : written + select.PIPE_BUF])
+        return written
 
-
-async def _wait_writable(descriptor: int) -> None:
-    try:
-        await anyio.wait_writable(descriptor)
-    except PermissionError:
-        return  # a regular file: always writable, and epoll says so this way
+    async def room(self) -> None:
+        """Wait until the other side takes more."""
+        await anyio.wait_writable(self._out)
 
 
 class _Open:
@@ -243,68 +236,153 @@ class _Open:
             await self._changed.wait()
 
 
+class _Stream:
+    """What the SDK asks of either stream besides its messages; there is nothing to close."""
+
+    async def aclose(self) -> None:
+        """The descriptors stay: they are the process's."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+class Writer(_Stream):
+    """The messages that go out, in the order in which they are sent.
+
+    Most go to the pipe at once. What it does not take is written as soon as it does, whatever becomes of the sender:
+    half a line would spoil the next one. The sender waits for that, so that little piles up.
+
+    Args:
+        wire: where to.
+        open_requests: which of them are answered.
+        on_written: awaited with the id of each answer that was written.
+    """
+
+    def __init__(self, wire: Wire, open_requests: _Open, on_written: OnAnswer) -> None:
+        self._wire = wire
+        self._open = open_requests
+        self._on_written = on_written
+        self._left = bytearray()
+        self._ended = 0
+        """Bytes that were written, of all that were sent."""
+        self._is_full = anyio.Event()
+        self._moved = anyio.Event()
+        self.gone = anyio.Event()
+        """Set when nobody reads any more; from then on, what is sent is dropped."""
+
+    async def send(self, item: SessionMessage) -> None:
+        """Write a message; returns when it was written."""
+        message = item.message
+        end = self.put(encode(message))
+        while self._ended < end:
+            await self._moved.wait()
+        if isinstance(message, types.JSONRPCResponse | types.JSONRPCError) and not self.gone.is_set():
+            await self._on_written(message.id)
+            self._open.discard(message.id)
+
+    def put(self, line: bytes) -> int:
+        """Write a line, now or soon; answers how many bytes will have been written then."""
+        end = self._ended + len(self._left) + len(line)
+        self._left += line
+        self._push()
+        if self._left:
+            self._is_full.set()
+        return end
+
+    def _push(self) -> None:
+        try:
+            written = self._wire.write(self._left)
+        except OSError:
+            written = len(self._left)
+            self.gone.set()
+        del self._left[:written]
+        self._ended += written
+
+    async def write_what_is_left(self) -> None:
+        """Go on where the pipe was full, for ever."""
+        while True:
+            await self._is_full.wait()
+            while self._left:
+                await self._wire.room()
+                self._push()
+                self._moved.set()
+                self._moved = anyio.Event()
+            self._is_full = anyio.Event()
+
+
+class Reader(_Stream):
+    """The messages that come in; ends when the input has, and what was asked before is answered or takes too long.
+
+    Args:
+        wire: where from.
+        open_requests: which are asked.
+        refuse: takes the error line that answers a line that is no message.
+    """
+
+    def __init__(self, wire: Wire, open_requests: _Open, refuse: Callable[[bytes], object]) -> None:
+        self._wire = wire
+        self._open = open_requests
+        self._refuse = refuse
+        self._lines = Lines()
+        self._came: deque[bytes | TooLong] = deque()
+
+    async def receive(self) -> SessionMessage:
+        """The next message.
+
+        Raises:
+            anyio.EndOfStream: there are no more.
+        """
+        while True:
+            while self._came:
+                taken = _taken(self._came.popleft())
+                if isinstance(taken, SessionMessage):
+                    self._open.note(taken.message)
+                    return taken
+                if taken is not None:
+                    self._refuse(taken)
+            chunk = await self._wire.read()
+            if not chunk:
+                with anyio.move_on_after(DRAIN_SECONDS):
+                    await self._open.none()
+                raise anyio.EndOfStream
+            self._came.extend(self._lines.feed(chunk))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+
 @asynccontextmanager
 async def streams(
-    wire: Wire, *, on_written: Callable[[Id], Awaitable[None]], on_gone: Callable[[], Awaitable[None]]
+    wire: Wire, *, on_written: OnAnswer, on_gone: Callable[[], object]
 ) -> AsyncIterator[tuple[Reader, Writer]]:
     """Connect the wire to a pair of streams of messages.
 
     Args:
         wire: the descriptors.
         on_written: awaited with the id of each answer that was written.
-        on_gone: awaited when a write shows that nobody reads the answers any more.
+        on_gone: called when a write shows that nobody reads the answers any more.
     """
     open_requests = _Open()
-    to_server, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    writer, from_server = anyio.create_memory_object_stream[SessionMessage](0)
-    refuse, refusals = anyio.create_memory_object_stream[bytes](math.inf)
+    writer = Writer(wire, open_requests, on_written)
 
-    async def read() -> None:
-        lines = Lines()
-        async with to_server:
-            async for chunk in wire.chunks():
-                for line in lines.feed(chunk):
-                    taken = _taken(line)
-                    if isinstance(taken, bytes):
-                        refuse.send_nowait(taken)
-                    elif taken is not None:
-                        open_requests.note(taken.message)
-                        await to_server.send(taken)
-                await anyio.lowlevel.checkpoint()
-            with anyio.move_on_after(DRAIN_SECONDS):
-                await open_requests.none()
+    async def when_gone() -> None:
+        await writer.gone.wait()
+        on_gone()
 
-    async def write() -> None:
-        async with from_server:
-            async for message in from_server:
-                await wire.write(encode(message.message))
-                if isinstance(message.message, types.JSONRPCResponse | types.JSONRPCError):
-                    await on_written(message.message.id)
-                    open_requests.discard(message.message.id)
-
-    async def write_refusals() -> None:
-        async for line in refusals:
-            await wire.write(line)
-
-    async def while_read(work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await _quietly(work)
-        except OSError:
-            await on_gone()
-
-    async with refuse, refusals, anyio.create_task_group() as group:
-        group.start_soon(_quietly, read)
-        group.start_soon(while_read, write)
-        group.start_soon(while_read, write_refusals)
-        yield reader, writer
+    async with anyio.create_task_group() as group:
+        group.start_soon(writer.write_what_is_left)
+        group.start_soon(when_gone)
+        yield Reader(wire, open_requests, writer.put), writer
         group.cancel_scope.cancel()
-
-
-async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await work()
-    except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-        return  # the other side of the pair has stopped; so does this one
 
 
 def _taken(line: bytes | TooLong) -> SessionMessage | bytes | None:

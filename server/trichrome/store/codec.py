@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from trichrome.domain.events import Event, Report
 from trichrome.domain.ids import AttemptId, TaskId
+from trichrome.domain.values import made
 from trichrome.errors import StoreTooNewError
 
 NO_DIGEST: Final = b""
@@ -29,30 +31,55 @@ Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTS: Final[Mapping[tuple[str, int], Upcast]] = {}
 """From (kind, schema) to the payload of the next schema."""
 
+
+def _attempt(text: str) -> AttemptId:
+    task, _, number = text.partition(".")
+    return AttemptId(TaskId(task), int(number))
+
+
+def _report(fields: dict[str, Any]) -> Report:
+    for name in _LISTS:
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return made(Report, fields)
+
+
+def _reader(kind: object) -> Callable[[Any], Any] | None:
+    """What makes a field of an annotation out of JSON; None where JSON's own value is it."""
+    if typing.get_origin(kind) is tuple:
+        return tuple
+    meant = {kind, *typing.get_args(kind)}
+    return _report if Report in meant else _attempt if AttemptId in meant else None
+
+
+def _readers(cls: type) -> list[tuple[str, Callable[[Any], Any]]]:
+    hints = typing.get_type_hints(cls)
+    return [(name, read) for name, hint in hints.items() if (read := _reader(hint)) is not None]
+
+
+_READERS: Final = {kind: _readers(cls) for kind, cls in KINDS.items()}
+_LISTS: Final = [name for name, _ in _readers(Report)]
 _DEFAULTS: Final = {
     cls: [(field.name, field.default) for field in dataclasses.fields(cls)] for cls in (*KINDS.values(), Report)
 }
-_TUPLES: Final = {
-    cls: [
-        field.name
-        for field in dataclasses.fields(cls)
-        if typing.get_origin(typing.get_type_hints(cls)[field.name]) is tuple
-    ]
-    for cls in (*KINDS.values(), Report)
-}
+
+
+def compact(value: object) -> str:
+    """JSON without a needless byte."""
+    return to_json(value).decode()
 
 
 def encode(event: Event) -> tuple[str, int, str]:
     """An event as (kind, schema, payload)."""
     kind = type(event).__name__
-    return kind, SCHEMAS[kind], json.dumps(_fields(event), ensure_ascii=False, separators=(",", ":"))
+    return kind, SCHEMAS[kind], compact(_fields(event))
 
 
 def _fields(value: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, default in _DEFAULTS[type(value)]:
         content = getattr(value, name)
-        if content == default:
+        if content is default or content == default:
             continue
         if isinstance(content, Report):
             content = _fields(content)
@@ -68,27 +95,18 @@ def decode(kind: str, schema: int, payload: str) -> Event:
     Raises:
         StoreTooNewError: a kind or schema that only a newer program knows.
     """
-    cls = KINDS.get(kind)
-    if cls is None or schema > SCHEMAS[kind]:
+    newest = SCHEMAS.get(kind, -1)
+    if schema > newest:
         raise StoreTooNewError(f"The log holds {kind} (schema {schema}) of a newer trichrome. Upgrade this one.")
-    fields = json.loads(payload)
-    for step in range(schema, SCHEMAS[kind]):
-        fields = UPCASTS[kind, step](fields)
-    report = fields.get("report")
-    if report is not None:
-        fields["report"] = Report(**_tupled(Report, report))
-    if "reviews" in fields:
-        task, _, number = fields["reviews"].partition(".")
-        fields["reviews"] = AttemptId(TaskId(task), int(number))
-    event: Event = cls(**_tupled(cls, fields))
-    return event
-
-
-def _tupled(cls: type, fields: dict[str, Any]) -> dict[str, Any]:
-    for name in _TUPLES[cls]:
+    fields = from_json(payload)
+    if schema < newest:
+        for step in range(schema, newest):
+            fields = UPCASTS[kind, step](fields)
+    for name, read in _READERS[kind]:
         if name in fields:
-            fields[name] = tuple(fields[name])
-    return fields
+            fields[name] = read(fields[name])
+    event: Event = made(KINDS[kind], fields)
+    return event
 
 
 def digest(

@@ -7,7 +7,7 @@ be held against. One process, one lock; nothing outlives it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -20,8 +20,8 @@ from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.reservations import Hold
 from trichrome.domain.runs import Run
-from trichrome.domain.tasks import Attempt, State, Task
-from trichrome.store import codec
+from trichrome.domain.tasks import Attempt, Brief, State, Task
+from trichrome.store import codec, task_log
 from trichrome.store.port import LiveAttempt, Principal, Recorded, Reported, TaskFilter, TaskLine, Worker
 from trichrome.store.projector import project
 from trichrome.store.views import FoldedTables, Views, compare, fold
@@ -97,7 +97,13 @@ class _Transaction(FoldedTables):
         return [attempt for handle, attempt in sorted(self._views.attempts.items()) if handle.task == task]
 
     def reports(self, task: TaskId) -> list[Reported]:
-        return [each for each in self._views.reports if each.attempt.task == task]
+        return task_log.reports(task, self._said(task, task_log.REPORT_KINDS))
+
+    def brief(self, task: TaskId) -> Brief:
+        return task_log.brief(self._said(task, task_log.BRIEF_KINDS))
+
+    def _said(self, task: TaskId, kinds: Collection[str]) -> list[Recorded]:
+        return [each for each in self._store.log if each.stream == task and type(each.event).__name__ in kinds]
 
     def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
         lines = []
@@ -109,6 +115,7 @@ class _Transaction(FoldedTables):
                 and (chosen.state is None or task.state == chosen.state)
                 and (chosen.role is None or task.role == chosen.role)
                 and (chosen.after is None or number(task.id) > number(chosen.after))
+                and (not chosen.is_open or ended is None)
                 and (chosen.ended_after is None or (ended is not None and ended > chosen.ended_after))
             ):
                 lines.append(TaskLine(task, self._summary(task), ended))
@@ -172,6 +179,10 @@ class _Transaction(FoldedTables):
                 )
             )
         return found
+
+    def live_attempts_of_client(self, principal: Principal) -> list[LiveAttempt]:
+        names = {worker.name for worker in self.workers_of_client(principal)}
+        return [live for live in self.live_attempts() if live.worker in names]
 
     def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
         asked = list(wanted)
@@ -322,11 +333,11 @@ class _MemoryWatch:
         self._store = store
 
     def mark(self) -> object:
-        return len(self._store.log)
+        return self._store.commits
 
     def sleep(self, mark: object, *, at_most_seconds: float) -> None:
         with self._store.changed:
-            self._store.changed.wait_for(lambda: len(self._store.log) != mark, timeout=at_most_seconds)
+            self._store.changed.wait_for(lambda: self._store.commits != mark, timeout=at_most_seconds)
 
     def close(self) -> None:
         pass
@@ -341,6 +352,7 @@ class MemoryStore:
         self.views = Views()
         self.soft = _Soft()
         self.changed = threading.Condition()
+        self.commits = 0
         self._heads: dict[str, tuple[int, bytes]] = {}
 
     def record(self, stream: str, event: Event, actor: str, causation: str) -> Recorded:
@@ -382,7 +394,19 @@ class MemoryStore:
                 self.views, self.soft, self._heads = views, soft, heads
                 del self.log[length:]
                 raise
+            if (len(self.log), self.soft) != (length, soft):
+                self.commits += 1
             self.changed.notify_all()
+
+    def has_claimable(self, roles: Sequence[str]) -> bool:
+        """Whether a claim is worth trying."""
+        with self.reading() as view:
+            return view.claimable(roles, worker="") is not None
+
+    def has_undelivered(self) -> bool:
+        """Whether anybody has a message waiting."""
+        with self.changed:
+            return any(message.undelivered for message in self.views.messages.values())
 
     def watch(self) -> _MemoryWatch:
         """Begin to watch for changes."""

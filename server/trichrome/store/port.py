@@ -44,7 +44,7 @@ class Recorded:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reported:
     """A report as it was kept: the one that ended its attempt, or one that came too late (`superseded`)."""
 
@@ -126,13 +126,14 @@ class TaskLine:
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks a list holds; None does not restrict."""
+    """Which tasks a list holds; None does not restrict. `is_open` asks for those that are not over."""
 
     run: RunId | None = None
     tasks: tuple[TaskId, ...] | None = None
     state: State | None = None
     role: str | None = None
     after: TaskId | None = None
+    is_open: bool = False
     ended_after: int | None = None
     limit: int = 200
 
@@ -202,6 +203,13 @@ class Reading(Protocol):
 
     def live_attempts(self) -> list[LiveAttempt]:
         """Every running attempt."""
+        ...
+
+    def live_attempts_of_client(self, principal: Principal) -> list[LiveAttempt]:
+        """Running attempts whose worker speaks through another principal with the same client process, session or name.
+
+        Oldest first.
+        """
         ...
 
     def holder(self, wanted: Iterable[Hold], *, besides: TaskId) -> tuple[TaskId, str] | None:
@@ -348,6 +356,14 @@ class Store(Protocol):
             StoreUnavailableError: the log cannot be written.
             StoreTooNewError: a newer program has raised the log's minimum version.
         """
+        ...
+
+    def has_claimable(self, roles: Sequence[str]) -> bool:
+        """Whether a claim is worth trying: a hint, without a transaction, that one of these roles has work now."""
+        ...
+
+    def has_undelivered(self) -> bool:
+        """Whether anybody has a message waiting: a hint, without a transaction."""
         ...
 
     def watch(self) -> Watch:

@@ -6,7 +6,8 @@ rebuilt from nothing, always.
 
 from __future__ import annotations
 
-from typing import Protocol, assert_never
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, assert_never
 
 from trichrome.domain import messages, notes, runs, tasks
 from trichrome.domain.events import (
@@ -20,13 +21,12 @@ from trichrome.domain.events import (
     ChangesRequested,
     ContextShared,
     DependencyCompleted,
+    Event,
     FilesReserved,
     LogSalvaged,
     MessageDelivered,
     MessageSent,
-    Outcome,
     ProgressReported,
-    Report,
     ResultSuperseded,
     ReviewRequested,
     RunCreated,
@@ -41,12 +41,18 @@ from trichrome.domain.events import (
     TaskFailed,
     TaskRetried,
 )
-from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
+from trichrome.domain.ids import MessageId, RunId, TaskId
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.runs import Run
-from trichrome.domain.tasks import Brief, Task
-from trichrome.store.port import Recorded, Reported
+from trichrome.domain.tasks import Task
+from trichrome.store.port import Recorded
+
+Ending = TaskCompleted | ReviewRequested | AttemptFailed | TaskFailed
+"""What an attempt's own report comes with."""
+
+UNSEEN: Final = ("LogSalvaged", "ProgressReported", "ResultSuperseded")
+"""Kinds of events that no view shows."""
 
 
 class Tables(Protocol):
@@ -54,10 +60,6 @@ class Tables(Protocol):
 
     def task(self, task: TaskId) -> Task | None:
         """A task's state."""
-        ...
-
-    def brief(self, task: TaskId) -> Brief:
-        """What a task's worker reads."""
         ...
 
     def run(self, run: RunId) -> Run | None:
@@ -68,7 +70,7 @@ class Tables(Protocol):
         """A message's state."""
         ...
 
-    def insert_task(self, task: Task, brief: Brief) -> None:
+    def insert_task(self, task: Task, depends_on: Sequence[TaskId]) -> None:
         """A new task, with an edge to each of its dependencies."""
         ...
 
@@ -76,16 +78,8 @@ class Tables(Protocol):
         """A task's new state and its last attempt; `position` is kept as its end when it just became final."""
         ...
 
-    def update_brief(self, task: TaskId, brief: Brief) -> None:
-        """What a task's worker reads now."""
-        ...
-
     def put_key(self, key: str, digest: str, task: TaskId) -> None:
         """A key, and the task that it made."""
-        ...
-
-    def put_report(self, reported: Reported) -> None:
-        """One more report."""
         ...
 
     def put_run(self, run: Run) -> None:
@@ -111,84 +105,67 @@ class Tables(Protocol):
 
 def project(tables: Tables, recorded: Recorded) -> None:
     """Fold one event into the views."""
-    event = recorded.event
-    match event:
-        case RunCreated() | RunPaused() | RunResumed():
-            tables.put_run(runs.evolve(tables.run(RunId(recorded.stream)), event))
-        case MessageSent() | MessageDelivered():
-            tables.put_message(messages.evolve(tables.message(MessageId(recorded.stream)), event))
-        case ContextShared():
-            tables.put_note(notes.evolve(event))
-        case LogSalvaged():
-            pass
+    fold_in(tables, recorded.stream, recorded.event, position=recorded.position, recorded_at=recorded.recorded_at)
+
+
+def fold_in(tables: Tables, stream: Any, event: Event, *, position: int, recorded_at: float) -> None:
+    """Fold one event into the views.
+
+    Args:
+        tables: the views.
+        stream: the task, run, message or note that the event belongs to.
+        event: what happened.
+        position: its place in the log.
+        recorded_at: when, in seconds since 1970.
+    """
+    match event:  # cases are tried in order, so the commonest come first
+        case TaskClaimed():
+            _move(tables, stream, event, position)
+        case TaskCompleted() | ReviewRequested() | TaskFailed() | AttemptReleased() | TaskCancelled():
+            tables.end_lease(stream)
+            _move(tables, stream, event, position)
         case TaskCreated():
-            tables.insert_task(tasks.created(event), tasks.brief(event))
+            tables.insert_task(tasks.created(event), event.depends_on)
             if event.key is not None:
                 tables.put_key(event.key, event.key_digest or "", event.task)
             if event.not_before_seconds:
-                tables.delay(event.task, event.not_before_seconds, since=recorded.recorded_at)
-        case _:
-            _project_task(tables, TaskId(recorded.stream), event, recorded)
-
-
-def _project_task(tables: Tables, task_id: TaskId, event: TaskEvent, recorded: Recorded) -> None:
-    before = tables.task(task_id)
-    assert before is not None, f"{task_id}: {type(event).__name__} before TaskCreated"
-    after = tasks.evolve(before, event)
-    _project_soft(tables, task_id, event, since=recorded.recorded_at)
-    _project_report(tables, after, event)
-    if after is not before:
-        tables.update_task(before, after, position=recorded.position)
-    if isinstance(event, TaskAmended | ChangesRequested):
-        brief = tables.brief(task_id)
-        tables.update_brief(task_id, tasks.evolve_brief(brief, event))
-
-
-def _project_soft(tables: Tables, task: TaskId, event: TaskEvent, *, since: float) -> None:
-    match event:
-        case AttemptFailed() | AttemptRescued() | AttemptExpired():
-            tables.end_lease(task)
-            if event.delay_seconds:
-                tables.delay(task, event.delay_seconds, since=since)
-        case AttemptReleased() | ReviewRequested() | TaskCompleted() | TaskFailed() | TaskCancelled():
-            tables.end_lease(task)
-        case AttemptResumed() | TaskRetried():
-            tables.delay(task, 0, since=since)
+                tables.delay(event.task, event.not_before_seconds, since=recorded_at)
+        case ProgressReported() | LogSalvaged() | ResultSuperseded():
+            pass
         case (
-            TaskCreated()
-            | DependencyCompleted()
-            | TaskClaimed()
+            DependencyCompleted()
             | AttemptAdopted()
-            | ProgressReported()
             | FilesReserved()
-            | ResultSuperseded()
+            | AttemptNumbersRaised()
             | ChangesRequested()
             | TaskAmended()
-            | AttemptNumbersRaised()
         ):
-            pass
+            _move(tables, stream, event, position)
+        case AttemptFailed() | AttemptRescued() | AttemptExpired():
+            tables.end_lease(stream)
+            if event.delay_seconds:
+                tables.delay(stream, event.delay_seconds, since=recorded_at)
+            _move(tables, stream, event, position)
+        case AttemptResumed() | TaskRetried():
+            tables.delay(stream, 0, since=recorded_at)
+            _move(tables, stream, event, position)
+        case RunCreated():
+            tables.put_run(runs.evolve(None, event))
+        case RunPaused() | RunResumed():
+            tables.put_run(runs.evolve(tables.run(stream), event))
+        case MessageSent():
+            tables.put_message(messages.evolve(None, event))
+        case MessageDelivered():
+            tables.put_message(messages.evolve(tables.message(stream), event))
+        case ContextShared():
+            tables.put_note(notes.evolve(event))
         case _:
             assert_never(event)
 
 
-def _project_report(tables: Tables, task: Task, event: TaskEvent) -> None:
-    outcome: Outcome
-    superseded = False
-    report: Report | None
-    match event:
-        case TaskCompleted():
-            report, digest, outcome = event.report, event.digest, event.outcome
-            worker = task.attempt.worker if task.attempt else ""
-        case ReviewRequested():
-            report, digest, outcome = event.report, event.digest, "completed"
-            worker = task.attempt.worker if task.attempt else ""
-        case AttemptFailed() | TaskFailed():
-            report, digest, outcome = event.report, event.digest, "failed"
-            worker = task.attempt.worker if task.attempt else ""
-        case ResultSuperseded():
-            report, digest, outcome, worker, superseded = event.report, event.digest, event.outcome, event.worker, True
-        case _:
-            return
-    if report is not None and event.attempt is not None:
-        attempt = AttemptId(task.id, event.attempt)
-        tables.put_report(Reported(attempt, worker, outcome, report, digest or "", superseded))
+def _move(tables: Tables, task: TaskId, event: TaskEvent, position: int) -> None:
+    before = tables.task(task)
+    assert before is not None, f"{task}: {type(event).__name__} before TaskCreated"
+    after = tasks.evolve(before, event)
+    if after is not before:
+        tables.update_task(before, after, position=position)

@@ -6,15 +6,15 @@ one comparison for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.runs import Run
-from trichrome.domain.tasks import Attempt, Brief, Task
-from trichrome.store.port import Recorded, Reported
+from trichrome.domain.tasks import Attempt, Task
+from trichrome.store.port import Recorded
 from trichrome.store.projector import project
 
 
@@ -23,10 +23,8 @@ class Views:
     """Every view as a dictionary; two stores with equal views agree."""
 
     tasks: dict[TaskId, Task] = field(default_factory=dict)
-    briefs: dict[TaskId, Brief] = field(default_factory=dict)
     ended: dict[TaskId, int] = field(default_factory=dict)
     attempts: dict[AttemptId, Attempt] = field(default_factory=dict)
-    reports: list[Reported] = field(default_factory=list)
     edges: set[tuple[TaskId, TaskId]] = field(default_factory=set)
     keys: dict[str, tuple[TaskId, str]] = field(default_factory=dict)
     runs: dict[RunId, Run] = field(default_factory=dict)
@@ -43,19 +41,15 @@ class FoldedTables:
     def task(self, task: TaskId) -> Task | None:
         return self._views.tasks.get(task)
 
-    def brief(self, task: TaskId) -> Brief:
-        return self._views.briefs[task]
-
     def run(self, run: RunId) -> Run | None:
         return self._views.runs.get(run)
 
     def message(self, message: MessageId) -> Message | None:
         return self._views.messages.get(message)
 
-    def insert_task(self, task: Task, brief: Brief) -> None:
+    def insert_task(self, task: Task, depends_on: Sequence[TaskId]) -> None:
         self._views.tasks[task.id] = task
-        self._views.briefs[task.id] = brief
-        self._views.edges.update((task.id, on) for on in brief.depends_on)
+        self._views.edges.update((task.id, on) for on in depends_on)
 
     def update_task(self, before: Task, after: Task, *, position: int) -> None:
         self._views.tasks[after.id] = after
@@ -66,14 +60,8 @@ class FoldedTables:
         elif not before.is_final:
             self._views.ended[after.id] = position
 
-    def update_brief(self, task: TaskId, brief: Brief) -> None:
-        self._views.briefs[task] = brief
-
     def put_key(self, key: str, digest: str, task: TaskId) -> None:
         self._views.keys[key] = (task, digest)
-
-    def put_report(self, reported: Reported) -> None:
-        self._views.reports.append(reported)
 
     def put_run(self, run: Run) -> None:
         self._views.runs[run.id] = run

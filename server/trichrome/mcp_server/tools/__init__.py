@@ -1,4 +1,8 @@
-"""Every tool, by family, in the order a reader meets them."""
+"""Every tool, by family, in the order a reader meets them.
+
+The tools are there before the first answer of a server, what they call is not: each handler imports its own part of
+the coordinator, at the first call.
+"""
 
 from __future__ import annotations
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, ValidationError
 
-from trichrome.coordinator import costs, queries, tasks, waiting
-from trichrome.domain.drafts import Draft
 from trichrome.errors import InvalidError
 from trichrome.mcp_server.registry import Arguments, Call, Objects, Texts, Tool, Toolset, Whole, refusal
+
+if TYPE_CHECKING:
+    from trichrome.domain.drafts import Draft
 
 _LEAD: Final[frozenset[Toolset]] = frozenset({"lead"})
 
@@ -48,6 +49,8 @@ class CreateTask(_Wish):
 
 
 def _create_task(call: Call, args: CreateTask) -> Mapping[str, Any]:
+    from trichrome.coordinator import tasks
+
     single = args.model_dump(exclude={"run", "tasks"}, exclude_unset=True)
     if args.tasks is None:
         drafts = [_draft(single, where="")]
@@ -62,6 +65,8 @@ def _create_task(call: Call, args: CreateTask) -> Mapping[str, Any]:
 
 
 def _draft(values: Mapping[str, Any], *, where: str) -> Draft:
+    from trichrome.domain.drafts import Draft
+
     try:
         checked = TaskDraft.model_validate(values)
     except ValidationError as error:
@@ -79,6 +84,8 @@ class Wait(Arguments):
 
 
 def _wait(call: Call, args: Wait) -> Mapping[str, Any]:
+    from trichrome.coordinator import waiting
+
     return waiting.wait(
         call.coordinator,
         call.caller,
@@ -101,6 +108,8 @@ class ListTasks(Arguments):
 
 
 def _list_tasks(call: Call, args: ListTasks) -> Mapping[str, Any]:
+    from trichrome.coordinator import queries
+
     return queries.page(
         call.coordinator, run=args.run, state=args.state, role=args.role, limit=args.limit, after=args.after
     )
@@ -115,6 +124,8 @@ class CancelTask(Arguments):
 
 
 def _cancel_task(call: Call, args: CancelTask) -> Mapping[str, Any]:
+    from trichrome.coordinator import tasks
+
     return tasks.cancel(call.coordinator, call.caller, task=args.task, run=args.run, reason=args.reason)
 
 
@@ -123,6 +134,8 @@ class GetStatus(Arguments):
 
 
 def _get_status(call: Call, _args: GetStatus) -> Mapping[str, Any]:
+    from trichrome.coordinator import queries
+
     return queries.status(call.coordinator)
 
 
@@ -134,6 +147,8 @@ class RouteTask(Arguments):
 
 
 def _route_task(_call: Call, args: RouteTask) -> Mapping[str, Any]:
+    from trichrome.coordinator import costs
+
     return costs.route(args.request, args.files)
 
 

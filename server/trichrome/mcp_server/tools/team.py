@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from trichrome.coordinator import messages, notes, queries
 from trichrome.errors import InvalidError
 from trichrome.mcp_server.registry import Arguments, Call, Tool, Toolset, Whole
 
@@ -19,6 +18,8 @@ class GetTask(Arguments):
 
 
 def _get_task(call: Call, args: GetTask) -> Mapping[str, Any]:
+    from trichrome.coordinator import queries
+
     return queries.task_detail(call.coordinator, args.task)
 
 
@@ -30,6 +31,8 @@ class SendMessage(Arguments):
 
 
 def _send_message(call: Call, args: SendMessage) -> Mapping[str, Any]:
+    from trichrome.coordinator import messages
+
     return messages.send(call.coordinator, call.caller, args.to, args.text)
 
 
@@ -43,6 +46,8 @@ class ShareContext(Arguments):
 
 
 def _share_context(call: Call, args: ShareContext) -> Mapping[str, Any]:
+    from trichrome.coordinator import notes
+
     if args.name is None:
         if args.text is not None:
             raise InvalidError("name is missing. Say which note the text is for.", field="name")

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import WithJsonSchema
 
-from trichrome.coordinator import attempts, waiting
 from trichrome.mcp_server.registry import Arguments, Call, Texts, Tool, Toolset
 
 _WORKER: Final[frozenset[Toolset]] = frozenset({"worker"})
@@ -22,6 +21,8 @@ class ClaimTask(Arguments):
 
 
 def _claim_task(call: Call, args: ClaimTask) -> Mapping[str, Any]:
+    from trichrome.coordinator import waiting
+
     return waiting.claim(
         call.coordinator,
         call.caller,
@@ -47,6 +48,8 @@ class ReportResult(Arguments):
 
 
 def _report_result(call: Call, args: ReportResult) -> Mapping[str, Any]:
+    from trichrome.coordinator import attempts
+
     return attempts.report(
         call.coordinator,
         call.caller,
@@ -71,6 +74,8 @@ class ReportProgress(Arguments):
 
 
 def _report_progress(call: Call, args: ReportProgress) -> Mapping[str, Any]:
+    from trichrome.coordinator import attempts
+
     return attempts.progress(call.coordinator, call.caller, args.attempt, note=args.note, fraction=args.fraction)
 
 
@@ -83,6 +88,8 @@ class ReserveFiles(Arguments):
 
 
 def _reserve_files(call: Call, args: ReserveFiles) -> Mapping[str, Any]:
+    from trichrome.coordinator import attempts
+
     return attempts.reserve(call.coordinator, call.caller, args.attempt, args.paths, mode=args.mode)
 
 

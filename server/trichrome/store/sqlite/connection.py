@@ -1,18 +1,8 @@
-"""Opening the file, and taking turns at writing it.
-
-Writers queue at a lock file that the kernel frees when its holder dies, then begin; SQLite's own busy handler alone
-lets one writer starve the others. The wait at the lock has a deadline, so a stopped holder delays others by no more
-than that: they go on without the lock and SQLite decides.
-"""
+"""Opening the file: made and migrated as needed, with a SQLite that cannot corrupt it."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,10 +16,6 @@ Durability = Literal["full", "fast"]
 
 BUSY_MILLISECONDS: Final = 5_000
 """How long SQLite itself waits for another connection's lock."""
-GATE_SECONDS: Final = 2.0
-"""How long a writer queues at the gate before it tries without."""
-_SPIN_SECONDS: Final = (0.000_2, 0.002)
-"""A constant jitter between tries; it held fairness 0.99 with 64 writers, where backing off did not."""
 
 
 def open_file(path: Path, durability: Durability) -> apsw.Connection:
@@ -70,6 +56,9 @@ def file_name(path: Path) -> str:
 
 def _prepare(path: Path, connection: apsw.Connection, durability: Durability) -> None:
     connection.set_busy_timeout(BUSY_MILLISECONDS)
+    # Without it a library built with STAT4, as apsw's is, plans a query with ORDER BY anew for each bound value: two
+    # thirds of such a statement's time (docs/decisions/0011).
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     if version_of(connection) < LATEST:
         _migrate(path, connection)
     connection.pragma("journal_mode", "wal")
@@ -127,55 +116,6 @@ def _migrate(path: Path, connection: apsw.Connection) -> None:
         raise StoreUnavailableError(
             f"Another program has been migrating {path} for a minute. Try again when it is done."
         ) from error
-
-
-class Gate:
-    """Taking turns: a lock on a file beside the log, freed by the kernel when its holder dies."""
-
-    def __init__(self, path: Path, *, seconds: float = GATE_SECONDS) -> None:
-        self._path = path
-        self._seconds = seconds
-        self._file: int | None = None
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for our turn, or for the deadline, and hold it."""
-        file = self._opened()
-        held = self._take(file)
-        try:
-            yield
-        finally:
-            if held:
-                fcntl.flock(file, fcntl.LOCK_UN)
-
-    def _opened(self) -> int:
-        if self._file is None:
-            try:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise StoreUnavailableError(
-                    f"{self._path} cannot be written ({error.strerror}), so nothing was changed. "
-                    "Make the folder writable for this user, and see that its disk is not full."
-                ) from error
-        return self._file
-
-    def _take(self, file: int) -> bool:
-        deadline = time.monotonic() + self._seconds
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(random.uniform(*_SPIN_SECONDS))
-            else:
-                return True
-
-    def close(self) -> None:
-        """Let go of the lock file."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
 
 
 def rows(connection: apsw.Connection, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -20,28 +20,28 @@ def translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (apsw.BusyError, apsw.LockedError, apsw.ProtocolError) as error:
-        raise StoreUnavailableError(
-            f"Another program holds {path} for too long. Try again; `trichrome doctor` shows who is connected."
-        ) from error
-    except apsw.FullError as error:
-        raise StoreUnavailableError(
-            f"The disk of {path} is full, so nothing was changed. Free some space and try again."
-        ) from error
-    except (apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError) as error:
-        raise StoreUnavailableError(
-            f"{path} cannot be written, so nothing was changed. Make the folder writable for this user."
-        ) from error
-    except apsw.CantOpenError as error:
-        raise StoreUnavailableError(
-            f"{path} cannot be opened. Check that its folder exists and is readable and writable for this user."
-        ) from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise StoreUnavailableError(
-            f"{path} is damaged. Stop writing to it, copy the folder aside, and run `trichrome doctor`."
-        ) from error
-    except apsw.IOError as error:
-        raise StoreUnavailableError(
-            f"The disk refused to read or write {path}; nothing that was acknowledged is lost. "
-            "Check the disk, then try again."
-        ) from error
+    except apsw.Error as error:
+        raise translation(path, error) from error
+
+
+def translation(path: Path, error: apsw.Error) -> Exception:
+    """What an error of the driver means for whoever called; the error itself where it is a defect of ours."""
+    match error:
+        case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
+            why = f"Another program holds {path} for too long. Try again; `trichrome doctor` shows who is connected."
+        case apsw.FullError():
+            why = f"The disk of {path} is full, so nothing was changed. Free some space and try again."
+        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
+            why = f"{path} cannot be written, so nothing was changed. Make the folder writable for this user."
+        case apsw.CantOpenError():
+            why = f"{path} cannot be opened. Check that its folder exists and is readable and writable for this user."
+        case apsw.CorruptError() | apsw.NotADBError():
+            why = f"{path} is damaged. Stop writing to it, copy the folder aside, and run `trichrome doctor`."
+        case apsw.IOError():
+            why = (
+                f"The disk refused to read or write {path}; nothing that was acknowledged is lost. "
+                "Check the disk, then try again."
+            )
+        case _:
+            return error
+    return StoreUnavailableError(why)

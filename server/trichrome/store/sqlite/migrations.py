@@ -179,6 +179,30 @@ def m0003_soft_state(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m0004_fewer_indexes(db: Database) -> None:
+    """One index by run instead of four: each costs every claim and report a page of the log's file.
+
+    A run's open tasks stand first in it, then those that ended, in the order they did. The principals of one client
+    are found without looking at every server there ever was.
+    """
+    for name in ("tasks_by_state", "tasks_by_run", "tasks_open", "tasks_ended"):
+        db.execute(f"drop index {name}")
+    db.execute("create index tasks_by_run on tasks (run, ended, number)")
+    db.execute("drop index idx_dues_due")
+    db.execute("create index dues_by_boot on dues (boot, due)")
+    for columns in ("client_pid, client_start", "session", "name"):
+        first = columns.partition(",")[0]
+        db.execute(f"create index principals_by_{first} on principals ({columns}) where {first} is not null")
+
+
+@MIGRATIONS()
+def m0005_said_once(db: Database) -> None:
+    """Briefs and reports stand in the log, and nowhere else."""
+    for table in ("briefs", "reports"):
+        db.execute(f"drop table {table}")
+
+
 def pending(version: int) -> list[tuple[str, Any]]:
     """The statements, with their parameters, that bring a file from a version to the latest."""
     statements: list[tuple[str, Any]] = []

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import apsw
+
+from trichrome.clock import Clock
 from trichrome.domain.ids import AttemptId, MessageId, TaskId, number
 from trichrome.store.port import LiveAttempt, Principal, Worker
+from trichrome.store.sqlite import claim_index
 from trichrome.store.sqlite.connection import row, rows
 from trichrome.store.sqlite.tables import SqliteTables
 
@@ -19,6 +23,24 @@ _PRINCIPAL: Final = (
     "lease_seconds, connected"
 )
 _WORKER: Final = "name, principal, agent, role, is_taker, is_shared"
+_SELECT_PRINCIPAL: Final = f"select {_PRINCIPAL} from principals where id = ?"
+_SELECT_WORKER: Final = f"select {_WORKER} from workers where name = ?"
+_SELECT_WORKER_OF: Final = f"select {_WORKER} from workers where principal = ? and agent is ?"
+_LIVE: Final = (
+    "select tasks.number, tasks.attempt, tasks.worker, tasks.principal, leases.boot, leases.deadline, leases.ceiling "
+    "from tasks indexed by tasks_running {beside} "
+    "left join leases on leases.task = tasks.number and leases.attempt = tasks.attempt "
+    "where tasks.state = 'running' {besides} order by tasks.number"
+)
+_LIVE_ATTEMPTS: Final = _LIVE.format(beside="", besides="")
+_LIVE_ATTEMPTS_OF_CLIENT: Final = _LIVE.format(
+    beside="join workers on workers.name = tasks.worker join principals on principals.id = workers.principal",
+    besides="and principals.id <> ?1 and ((principals.client_pid = ?2 and principals.client_start = ?3) "
+    "or principals.session = ?4 or principals.name = ?5)",
+)
+_INSERT_LEASE: Final = (
+    "insert or replace into leases (task, attempt, boot, deadline, ceiling, ceiling_seconds) values (?, ?, ?, ?, ?, ?)"
+)
 
 
 def _principal(columns: tuple[Any, ...]) -> Principal:
@@ -42,11 +64,18 @@ def _worker(columns: tuple[Any, ...]) -> Worker:
 class SoftState(SqliteTables):
     """The views' tables, and beside them what is not a fold."""
 
+    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+        super().__init__(connection, clock)
+        self._principals: dict[str, Principal | None] = {}
+        self._workers: dict[str | tuple[str, str | None], Worker | None] = {}
+
     # --- who is there -------------------------------------------------------------------------------------------------
 
     def principal(self, principal: str) -> Principal | None:
-        found = row(self.connection, f"select {_PRINCIPAL} from principals where id = ?", principal)
-        return None if found is None else _principal(found)
+        if principal not in self._principals:
+            found = row(self.connection, _SELECT_PRINCIPAL, principal)
+            self._principals[principal] = None if found is None else _principal(found)
+        return self._principals[principal]
 
     def principals(self) -> list[Principal]:
         return [
@@ -55,6 +84,7 @@ class SoftState(SqliteTables):
         ]
 
     def put_principal(self, principal: Principal) -> None:
+        self._principals[principal.id] = principal
         client = (None, None) if principal.client is None else principal.client
         now = self.clock.now()
         self.connection.execute(
@@ -81,8 +111,15 @@ class SoftState(SqliteTables):
         return found is None or found[0] != now.boot or found[1] <= now.monotonic
 
     def worker(self, name: str) -> Worker | None:
-        found = row(self.connection, f"select {_WORKER} from workers where name = ?", name)
-        return None if found is None else _worker(found)
+        return self._found_worker(name, _SELECT_WORKER, name)
+
+    def _found_worker(self, key: str | tuple[str, str | None], sql: str, *parameters: str | None) -> Worker | None:
+        if key not in self._workers:
+            found = row(self.connection, sql, *parameters)
+            worker = self._workers[key] = None if found is None else _worker(found)
+            if worker is not None:
+                self._workers[worker.name] = worker
+        return self._workers[key]
 
     def workers(self) -> list[Worker]:
         found = rows(
@@ -93,10 +130,7 @@ class SoftState(SqliteTables):
         return [_worker(each) for each in found]
 
     def worker_of(self, principal: str, agent: str | None) -> Worker | None:
-        found = row(
-            self.connection, f"select {_WORKER} from workers where principal = ? and agent is ?", principal, agent
-        )
-        return None if found is None else _worker(found)
+        return self._found_worker((principal, agent), _SELECT_WORKER_OF, principal, agent)
 
     def workers_of_client(self, principal: Principal) -> list[Worker]:
         pid, start = (None, None) if principal.client is None else principal.client
@@ -115,6 +149,7 @@ class SoftState(SqliteTables):
         return [_worker(each) for each in found]
 
     def put_worker(self, worker: Worker) -> None:
+        self._workers.clear()
         self.connection.execute(
             f"insert into workers ({_WORKER}) values (?, ?, ?, ?, ?, ?) on conflict (name) do update set "
             "principal = excluded.principal, agent = excluded.agent, role = excluded.role, "
@@ -145,31 +180,32 @@ class SoftState(SqliteTables):
             return
         now = self.clock.now()
         self.connection.execute(
-            "update dues set boot = ?1, due = ?2 + max(0.0, min(seconds, wall - ?3)) where boot <> ?1",
+            "update dues set boot = ?1, due = ?2 + max(0.0, min(seconds, wall - ?3)) where boot < ?1 or boot > ?1",
             (now.boot, now.monotonic, now.wall),
         )
-        for (task,) in rows(self.connection, "delete from dues where due <= ? returning task", now.monotonic):
-            self.refresh(TaskId(f"t{task}"))
+        for (task,) in rows(
+            self.connection, "delete from dues where boot = ? and due <= ? returning task", now.boot, now.monotonic
+        ):
+            claim_index.refresh(self, TaskId(f"t{task}"))
 
     def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
         now = self.clock.now()
         task = number(attempt.task)
-        kept = row(
-            self.connection,
-            "select boot, ceiling, ceiling_seconds from leases where task = ? and attempt = ?",
-            task,
-            attempt.number,
-        )
         ceiling: float | None = None
         if ceiling_seconds is not None:
             ceiling = now.monotonic + ceiling_seconds
-        elif kept is not None and kept[1] is not None:
-            ceiling_seconds = kept[2]
-            ceiling = kept[1] if kept[0] == now.boot else now.monotonic + kept[2]
+        else:
+            kept = row(
+                self.connection,
+                "select boot, ceiling, ceiling_seconds from leases where task = ? and attempt = ?",
+                task,
+                attempt.number,
+            )
+            if kept is not None and kept[1] is not None:
+                ceiling_seconds = kept[2]
+                ceiling = kept[1] if kept[0] == now.boot else now.monotonic + kept[2]
         self.connection.execute(
-            "insert or replace into leases (task, attempt, boot, deadline, ceiling, ceiling_seconds) "
-            "values (?, ?, ?, ?, ?, ?)",
-            (task, attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds),
+            _INSERT_LEASE, (task, attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds)
         )
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
@@ -179,19 +215,25 @@ class SoftState(SqliteTables):
             (now.boot, now.monotonic + lease_seconds, principal),
         )
         mine = rows(
-            self.connection, "select number, attempt from tasks where state = 'running' and principal = ?", principal
+            self.connection,
+            "select number, attempt from tasks indexed by tasks_running where state = 'running' and principal = ?",
+            principal,
         )
         for task, attempt in mine:
             self.start_lease(AttemptId(TaskId(f"t{task}"), attempt), lease_seconds=lease_seconds, ceiling_seconds=None)
 
     def live_attempts(self) -> list[LiveAttempt]:
+        return self._live(_LIVE_ATTEMPTS)
+
+    def live_attempts_of_client(self, principal: Principal) -> list[LiveAttempt]:
+        pid, start = (None, None) if principal.client is None else principal.client
+        return self._live(_LIVE_ATTEMPTS_OF_CLIENT, principal.id, pid, start, principal.session, principal.name)
+
+    def _live(self, sql: str, *parameters: Any) -> list[LiveAttempt]:
+        found = rows(self.connection, sql, *parameters)
+        if not found:
+            return []
         now = self.clock.now()
-        found = rows(
-            self.connection,
-            "select tasks.number, tasks.attempt, worker, principal, boot, deadline, ceiling from tasks "
-            "left join leases on leases.task = tasks.number and leases.attempt = tasks.attempt "
-            "where state = 'running' order by tasks.number",
-        )
         return [
             LiveAttempt(
                 AttemptId(TaskId(f"t{task}"), attempt),
@@ -207,7 +249,8 @@ class SoftState(SqliteTables):
         now = self.clock.now()
         found = row(
             self.connection,
-            "select min(at) from (select min(case when boot = ?1 then due else ?2 end) as at from dues "
+            "select min(at) from (select min(due) as at from dues where boot = ?1 "
+            "union all select ?2 where exists (select 1 from dues where boot < ?1 or boot > ?1) "
             "union all select min(ceiling) from leases where boot = ?1)",
             now.boot,
             now.monotonic,

@@ -6,8 +6,8 @@ with `"fast"` it survives the death of every process. One connection serves all 
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,36 +16,49 @@ from typing import Any, Final
 import apsw
 
 from trichrome.clock import Clock
-from trichrome.domain.events import Event, OnLeadGone
+from trichrome.domain.events import Event, MessageSent, OnLeadGone, RunCreated, TaskCreated
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.runs import Run
-from trichrome.domain.tasks import Attempt, State
+from trichrome.domain.tasks import Attempt, Brief, State
 from trichrome.errors import StoreUnavailableError
-from trichrome.store import codec
+from trichrome.store import codec, task_log
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
-from trichrome.store.projector import project
-from trichrome.store.sqlite.connection import Durability, Gate, check_version, file_name, open_file, row, rows
-from trichrome.store.sqlite.errors import translated
+from trichrome.store.projector import fold_in
+from trichrome.store.sqlite import claim_index
+from trichrome.store.sqlite.connection import Durability, check_version, open_file, row, rows
+from trichrome.store.sqlite.errors import translated, translation
+from trichrome.store.sqlite.gate import Gate
+from trichrome.store.sqlite.rows import SELECT_TASK, task_from
 from trichrome.store.sqlite.soft import SoftState
-from trichrome.store.sqlite.tables import (
-    REPORTS,
-    SELECT_TASK,
-    VIEWS,
-    index_differences,
-    load,
-    past_attempts,
-    report_from,
-    task_from,
-)
+from trichrome.store.sqlite.tables import load, past_attempts
+from trichrome.store.sqlite.watch import Bell, SqliteWatch
 from trichrome.store.views import compare, fold
-
-POLL_SECONDS: Final = 0.01
-"""How often a waiter looks at the change mark; a look takes some microseconds. Without a waiter nothing polls."""
 
 _EVENTS: Final = (
     "select position, stream, version, schema, kind, payload, recorded_at, actor, causation, digest from events"
+)
+
+_BEGINNINGS: Final = (TaskCreated, RunCreated, MessageSent)
+"""Events that open their stream, so that nobody need look for its head; a second one the log's index refuses."""
+_HEAD: Final = "select version, digest from events where stream = ? order by version desc limit 1"
+_INSERT_EVENT: Final = (
+    "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CLAIMABLE: Final = (
+    "select priority, number from tasks indexed by tasks_claimable "
+    "where claimable = 1 and role = ? and author is not ? order by priority, number limit 1"
+)
+
+_SAID: Final = f"{_EVENTS} where stream = ? and kind in ({{}}) order by version"
+_SAID_IN_BRIEF: Final = _SAID.format(", ".join(map(repr, task_log.BRIEF_KINDS)))
+_SAID_IN_REPORTS: Final = _SAID.format(", ".join(map(repr, task_log.REPORT_KINDS)))
+_SUMMARY: Final = (
+    "select payload ->> '$.report.summary' as summary from events where stream = ? "
+    "and kind in ('TaskCompleted', 'ReviewRequested', 'AttemptFailed', 'TaskFailed') and summary is not null "
+    "order by version desc limit 1"
 )
 
 
@@ -70,12 +83,9 @@ class _Transaction(SoftState):
         return (found[0] or 0) if found else 0
 
     def append(self, stream: str, events: Sequence[Event]) -> int:
-        head = row(
-            self.connection,
-            "select version, digest from events where stream = ? order by version desc limit 1",
-            stream,
-        )
-        version, previous = head or (0, codec.NO_DIGEST)
+        if not events:
+            return self.position()
+        version, previous = (0, codec.NO_DIGEST) if isinstance(events[0], _BEGINNINGS) else self._head(stream)
         wall = self.clock.now().wall
         position = 0
         for event in events:
@@ -93,16 +103,17 @@ class _Transaction(SoftState):
                 causation=self._causation,
             )
             self.connection.execute(
-                "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, "
-                "digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_EVENT,
                 (stream, version, schema, kind, payload, wall, self._actor, self._causation, previous, digest),
             )
             position = self.connection.last_insert_rowid()
-            project(
-                self, Recorded(position, stream, version, event, wall, self._actor, self._causation, schema, digest)
-            )
+            fold_in(self, stream, event, position=position, recorded_at=wall)
             previous = digest
-        return position or self.position()
+        return position
+
+    def _head(self, stream: str) -> tuple[int, bytes]:
+        found = row(self.connection, _HEAD, stream)
+        return (0, codec.NO_DIGEST) if found is None else (found[0], found[1])
 
     def events(self, *, after: int = 0, limit: int = 1000, stream: str | None = None) -> list[Recorded]:
         if stream is None:
@@ -143,7 +154,7 @@ class _Transaction(SoftState):
         found = rows(
             self.connection,
             "select number from runs where on_lead_gone = coalesce(?, on_lead_gone) and exists "
-            "(select 1 from tasks indexed by tasks_open where run = runs.number and ended is null) order by number",
+            "(select 1 from tasks indexed by tasks_by_run where run = runs.number and ended is null) order by number",
             on_lead_gone,
         )
         runs = [self.run(RunId(f"r{run}")) for (run,) in found]
@@ -167,9 +178,13 @@ class _Transaction(SoftState):
         return [*past, state.attempt] if state is not None and state.attempt is not None else past
 
     def reports(self, task: TaskId) -> list[Reported]:
-        return [
-            report_from(each) for each in rows(self.connection, f"{REPORTS} where task = ? order by id", number(task))
-        ]
+        return task_log.reports(task, self._said(task, _SAID_IN_REPORTS))
+
+    def brief(self, task: TaskId) -> Brief:
+        return task_log.brief(self._said(task, _SAID_IN_BRIEF))
+
+    def _said(self, task: TaskId, sql: str) -> list[Recorded]:
+        return [_recorded(each) for each in rows(self.connection, sql, task)]
 
     def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
         conditions, parameters = ["1 = 1"], list[Any]()
@@ -188,6 +203,8 @@ class _Transaction(SoftState):
         if chosen.after is not None:
             conditions.append("number > ?")
             parameters.append(number(chosen.after))
+        if chosen.is_open:
+            conditions.append("ended is null")
         if chosen.ended_after is not None:
             conditions.append("ended > ?")
             parameters.append(chosen.ended_after)
@@ -197,14 +214,10 @@ class _Transaction(SoftState):
             *parameters,
             chosen.limit,
         )
-        return [TaskLine(task_from(each), self._summary(each[0]), each[-1]) for each in found]
+        return [TaskLine(task_from(each), self._summary(f"t{each[0]}"), each[-1]) for each in found]
 
-    def _summary(self, task: int) -> str | None:
-        found = row(
-            self.connection,
-            "select report ->> '$.summary' from reports where task = ? and superseded = 0 order by id desc limit 1",
-            task,
-        )
+    def _summary(self, task: str) -> str | None:
+        found = row(self.connection, _SUMMARY, task)
         return found[0] if found else None
 
     def count_tasks(self, run: RunId | None = None) -> dict[State, int]:
@@ -216,13 +229,7 @@ class _Transaction(SoftState):
     def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
         best: tuple[int, int] | None = None
         for role in roles:
-            found = row(
-                self.connection,
-                "select priority, number from tasks indexed by tasks_claimable "
-                "where claimable = 1 and role = ? and author is not ? order by priority, number limit 1",
-                role,
-                worker,
-            )
+            found = row(self.connection, _CLAIMABLE, role, worker)
             if found is not None and (best is None or found < best):
                 best = (found[0], found[1])
         return None if best is None else TaskId(f"t{best[1]}")
@@ -260,69 +267,53 @@ class _Transaction(SoftState):
         return [(message, was_offered) for message, was_offered in messages if message is not None]
 
 
-class _Watch:
-    """One waiter's eye: `data_version` on a connection of its own, which shows every other connection's commits."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with translated(path):
-            self._connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
-            self._connection.set_busy_timeout(1000)
-
-    def mark(self) -> object:
-        with translated(self._path):
-            return self._connection.pragma("data_version")
-
-    def sleep(self, mark: object, *, at_most_seconds: float) -> None:
-        deadline = time.monotonic() + at_most_seconds
-        while self.mark() == mark and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(POLL_SECONDS, left))
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 class SqliteStore:
     """The port over `events.db`."""
 
     def __init__(self, path: Path, clock: Clock, *, durability: Durability = "full") -> None:
         self._path = path
+        self._name = os.fspath(path)
         self._clock = clock
         self._connection = open_file(path, durability)
         self._gate = Gate(path.with_name(path.name + ".gate"))
+        self._bell = Bell(path)
         self._identity = self._seen()
         self._turn = threading.RLock()  # a transaction within another is SQLite's to refuse, not ours to hang at
 
     @contextmanager
     def reading(self) -> Iterator[_Transaction]:
         """One consistent look."""
-        with self._turn, translated(self._path):
+        with self._turn:
             self._check_identity()
-            self._connection.execute("begin")
             try:
+                self._connection.execute("begin")
                 check_version(self._connection)
                 yield _Transaction(self._connection, self._clock, "", "")
+            except apsw.Error as error:
+                raise translation(self._path, error) from error
             finally:
                 self._end_transaction()
 
     @contextmanager
     def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
         """All of it on return, nothing of it on an exception."""
-        with self._turn, translated(self._path), self._gate.turn():
+        with self._turn, self._gate.turn():
             self._check_identity()
-            self._connection.execute("begin immediate")
             try:
+                self._connection.execute("begin immediate")
                 check_version(self._connection)
                 yield _Transaction(self._connection, self._clock, actor, causation)
                 self._connection.execute("commit")
-            except BaseException:
+            except apsw.Error as error:
+                raise translation(self._path, error) from error
+            finally:
                 self._end_transaction()
-                raise
+        self._bell.ring()
 
     def _seen(self) -> tuple[int, int] | None:
         """Which file bears the log's name now."""
         try:
-            found = self._path.stat()
+            found = os.stat(self._name)  # noqa: PTH116 - once a transaction, at a third of the time of Path.stat
         except FileNotFoundError:
             return None
         return found.st_dev, found.st_ino
@@ -339,18 +330,27 @@ class SqliteStore:
         if self._connection.in_transaction:  # some errors of the disk have ended it already
             self._connection.execute("rollback")
 
-    def watch(self) -> _Watch:
+    def has_claimable(self, roles: Sequence[str]) -> bool:
+        """Whether a claim is worth trying, by one look at the claim index."""
+        with self._turn, translated(self._path):
+            return any(row(self._connection, _CLAIMABLE, role, "") is not None for role in roles)
+
+    def has_undelivered(self) -> bool:
+        """Whether anybody has a message waiting."""
+        with self._turn, translated(self._path):
+            return row(self._connection, "select 1 from inbox limit 1") is not None
+
+    def watch(self) -> SqliteWatch:
         """Begin to watch for changes."""
-        return _Watch(self._path)
+        return SqliteWatch(self._path)
 
     def rebuild(self) -> None:
         """Make the views anew from the log; open attempts get one full period."""
+        from trichrome.store.sqlite.rebuild import rebuild
+
         with self.writing(actor="operator", causation="rebuild") as transaction:
             leases = rows(self._connection, "select task, attempt, ceiling_seconds from leases")
-            for table in (*VIEWS, "dues", "leases"):
-                self._connection.execute(f"delete from {table}")
-            for recorded in self._log():
-                project(transaction, recorded)
+            rebuild(self._connection, self._clock)
             transaction.restart_leases({task: (attempt, ceiling) for task, attempt, ceiling in leases})
 
     def differences(self) -> list[str]:
@@ -358,7 +358,7 @@ class SqliteStore:
         with self.reading() as view:
             if broken := self._broken():
                 return broken
-            return [*compare(load(self._connection, self._clock), fold(self._log())), *index_differences(view)]
+            return [*compare(load(self._connection, self._clock), fold(self._log())), *claim_index.differences(view)]
 
     def _log(self) -> Iterator[Recorded]:
         for each in self._connection.execute(f"{_EVENTS} order by position"):

@@ -1,0 +1,84 @@
+"""The views anew from the log.
+
+Guarantee: the same tables as if each event had been folded at its commit, row for row; all of it in the caller's
+transaction, so that a crash leaves the views as they were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from trichrome.clock import Clock
+from trichrome.store.sqlite import claim_index
+from trichrome.store.sqlite.connection import row, rows
+from trichrome.store.sqlite.folding import fold, fold_apart
+from trichrome.store.sqlite.rows import SELECT_TASK, task_from
+from trichrome.store.sqlite.tables import VIEWS, SqliteTables
+
+LONG: Final = 100_000
+"""Events from which on it pays to start processes for the fold."""
+CACHE_KIBIBYTES: Final = 64 * 1024
+"""Memory for pages while it lasts: with SQLite's usual 2 MiB, pages are written several times."""
+
+_NOT_YET: Final = (
+    "update tasks indexed by tasks_claimable set claimable = 0 where claimable = 1 "
+    "and (number in (select task from dues) or run in (select number from runs where paused = 1))"
+)
+
+
+def rebuild(connection: apsw.Connection, clock: Clock) -> None:
+    """Empty the views and fold the log into them; the leases of attempts are left to the caller."""
+    now = clock.now()
+    with _roomy(connection), _without_indexes(connection):
+        _empty(connection)
+        if not (_is_long(connection) and fold_apart(Path(connection.filename), now, connection.executemany)):
+            _empty(connection)
+            fold(connection, now, connection.executemany)
+    _settle(SqliteTables(connection, clock))
+
+
+def _is_long(connection: apsw.Connection) -> bool:
+    last = row(connection, "select max(position) from events")
+    return last is not None and (last[0] or 0) >= LONG and (os.cpu_count() or 1) > 1
+
+
+def _empty(connection: apsw.Connection) -> None:
+    for table in (*VIEWS, "dues", "leases"):
+        connection.execute(f"delete from {table}")
+
+
+@contextmanager
+def _roomy(connection: apsw.Connection) -> Iterator[None]:
+    usual = connection.pragma("cache_size")
+    connection.pragma("cache_size", -CACHE_KIBIBYTES)
+    try:
+        yield
+    finally:
+        connection.pragma("cache_size", usual)
+
+
+@contextmanager
+def _without_indexes(connection: apsw.Connection) -> Iterator[None]:
+    """Drop the views' indexes, and make them again: sorting once is cheaper than keeping order at each row."""
+    found = rows(connection, "select name, sql, tbl_name from sqlite_schema where type = 'index' and sql is not null")
+    indexes = [(name, sql) for name, sql, table in found if table in VIEWS]
+    for name, _ in indexes:
+        connection.execute(f"drop index {name}")
+    yield
+    for _, sql in indexes:
+        connection.execute(sql)
+
+
+def _settle(tables: SqliteTables) -> None:
+    """Take out of the claim index what is not due, paused, or in conflict with a running task."""
+    tables.connection.execute(_NOT_YET)
+    for columns in rows(tables.connection, f"{SELECT_TASK} where holds is not null"):
+        task = task_from(columns)
+        assert task.attempt is not None
+        claim_index.update_holds(tables, task.id, (), task.attempt.holds)
