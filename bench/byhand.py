@@ -90,7 +90,7 @@ class ByHand:
         if self._asks:
             self._one(_CLAIMABLE, "blue", "")
         self._begin()
-        task = self._take()
+        task = self._take(knows_caller=False)
         self._do("commit")
         return task
 
@@ -102,11 +102,9 @@ class ByHand:
 
     def report_and_claim(self, task: int) -> int | None:
         """Complete a task and take the next in the same transaction."""
-        if self._asks:
-            self._one(_CLAIMABLE, "blue", "")
         self._begin()
         self._end(task)
-        taken = self._take()
+        taken = self._take(knows_caller=True)
         self._do("commit")
         return taken
 
@@ -119,10 +117,11 @@ class ByHand:
         if self._asks:
             self._one("select minimum_version from log where id = 1")
 
-    def _take(self) -> int | None:
+    def _take(self, *, knows_caller: bool) -> int | None:
         if self._asks:
             self._one("select 1 from dues limit 1")
-            self._who()
+            if not knows_caller:
+                self._who()
             self._one("select number, attempt from tasks where state = 'running' and worker = ? limit 1", "hand")
             self._one("select * from principals where id = ?", "p")
             self._one(_ORPHANS, "p", 2, 2, None, None)

@@ -117,28 +117,13 @@ def has_changed(figure: Figure) -> bool:
 def _calling() -> Iterator[Call]:
     """Tools of a fresh project, called by one worker as the server calls them."""
     from bench import place
-    from trichrome.coordinator import Caller, principals
+    from bench.worker import introduced
     from trichrome.mcp_server import registry, tools
-    from trichrome.processes import this_machine, this_process
-    from trichrome.store.port import Principal
 
-    machine, process = this_machine(), this_process()
-    here = (process.pid, process.start)
     named = {tool.name: tool for tool in tools.TOOLS}
     # A counting file cannot be opened through a symbolic link: apsw takes SQLite's note of one for an error.
     with place.scratch() as folder, place.project("full", folder.resolve()) as project:
-        principal = Principal(
-            id="counted",
-            machine=(machine.host, machine.boot, machine.pid_namespace),
-            server=here,
-            client=here,
-            session=None,
-            name=None,
-            role="blue",
-            lease_seconds=60.0,
-        )
-        principals.introduce(project.coordinator, principal)
-        context = registry.Call(project.coordinator, Caller(principal.id, roles=("blue",)), threading.Event())
+        context = registry.Call(project.coordinator, introduced(project.coordinator, "counted"), threading.Event())
 
         def call(name: str, **arguments: Any) -> dict[str, Any]:
             tool = named[name]

@@ -47,15 +47,15 @@ class GatedHand:
         self._gate = gate
 
     def claim(self) -> int | None:
-        with self._gate.turn():
+        with self._gate:
             return self._hand.claim()
 
     def report(self, claimed: int) -> None:
-        with self._gate.turn():
+        with self._gate:
             self._hand.report(claimed)
 
     def enqueue(self) -> int:
-        with self._gate.turn():
+        with self._gate:
             return self._hand.enqueue()
 
 
@@ -133,7 +133,7 @@ def hold(what: str, folder: Path) -> None:
     log = folder / FOLDER / LOG_FILE
     with ExitStack() as stack:
         gate = Gate(log.with_name(f"{LOG_FILE}.gate"))
-        stack.enter_context(gate.turn())
+        stack.enter_context(gate)
         if what == "lock":
             file: Any = apsw.Connection(str(log))
             stack.callback(file.close)

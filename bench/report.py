@@ -24,9 +24,10 @@ MARK: Final = "<!-- Written by `python -m bench` from here on, out of performanc
 HEADLINES: Final = (
     "cycles.full.ours",
     "cycles.full.claim_next",
-    "peers.rate.persist_queue",
+    "peers.rate.persist_queue.next",
     "peers.rate.procrastinate",
     "roundtrip.claim.full.2026-07-28",
+    "size.1000000",
     "waking.claim.full.p50",
     "start.discover",
     "tokens.all",

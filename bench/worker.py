@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from trichrome.bootstrap import Project
-from trichrome.coordinator import OPERATOR, Caller, attempts, principals, tasks
+from trichrome.coordinator import OPERATOR, Caller, Coordinator, attempts, principals, tasks
 from trichrome.domain.drafts import Draft
 from trichrome.processes import this_machine, this_process
 from trichrome.store.port import Principal
 
 _TASK = Draft(kind="search", instructions="Look.")
+
+
+def introduced(coordinator: Coordinator, name: str) -> Caller:
+    """This process as a blue worker that is its own client."""
+    machine, process = this_machine(), this_process()
+    here = (process.pid, process.start)
+    principals.introduce(
+        coordinator,
+        Principal(
+            id=name,
+            machine=(machine.host, machine.boot, machine.pid_namespace),
+            server=here,
+            client=here,
+            session=None,
+            name=None,
+            role="blue",
+            lease_seconds=60.0,
+        ),
+    )
+    return Caller(name, roles=("blue",))
 
 
 class Worker:
@@ -21,21 +41,7 @@ class Worker:
 
     def __init__(self, project: Project, name: str = "bench") -> None:
         self._coordinator = project.coordinator
-        machine, process = this_machine(), this_process()
-        principals.introduce(
-            project.coordinator,
-            Principal(
-                id=name,
-                machine=(machine.host, machine.boot, machine.pid_namespace),
-                server=(process.pid, process.start),
-                client=(process.pid, process.start),
-                session=None,
-                name=None,
-                role="blue",
-                lease_seconds=60.0,
-            ),
-        )
-        self._caller = Caller(name, roles=("blue",))
+        self._caller = introduced(project.coordinator, name)
         self._run = tasks.create(project.coordinator, OPERATOR, [_TASK])["run"]
 
     def enqueue(self) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from bench.peers.store import Held, Pulled
+from bench.worker import introduced
 from trichrome.bootstrap import open_project
-from trichrome.coordinator import OPERATOR, Caller, attempts, principals, tasks
+from trichrome.coordinator import OPERATOR, Caller, attempts, tasks
 from trichrome.coordinator.answers import Claimed
 from trichrome.domain.drafts import Draft
 from trichrome.errors import StaleAttemptError
-from trichrome.processes import this_machine, this_process
-from trichrome.store.port import Principal, TaskFilter
+from trichrome.store.port import TaskFilter
 
 BACKOFF_SECONDS: Final = 0.5
 """A task that was rescued twice in a row waits; kept as short as the peers' timeouts are here."""
@@ -78,19 +78,7 @@ class Trichrome(Pulled):
     def _me(self) -> Caller:
         """This process, introduced at its first call as worker: client and server at once."""
         if self._caller is None:
-            machine, me = this_machine(), this_process()
-            principal = Principal(
-                id=secrets.token_hex(8),
-                machine=(machine.host, machine.boot, machine.pid_namespace),
-                server=(me.pid, me.start),
-                client=(me.pid, me.start),
-                session=None,
-                name=None,
-                role=None,
-                lease_seconds=60.0,
-            )
-            principals.introduce(self._c, principal)
-            self._caller = Caller(principal=principal.id, roles=("blue",))
+            self._caller = introduced(self._c, secrets.token_hex(8))
         return self._caller
 
 

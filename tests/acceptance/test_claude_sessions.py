@@ -1,5 +1,6 @@
 """The house rules of driving the real Claude Code: everything has an end, and nothing is left behind."""
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -19,19 +20,35 @@ def claude(folder: Path, api: MessagesApi) -> Claude:
     return Claude(home=folder / "home", folder=folder, api_url=api.url, allowed=["Bash"])
 
 
+def names(processes: list[psutil.Process]) -> list[str]:
+    """What they are called, those that did not end meanwhile."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(process.name())
+    return found
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_shell_command_in_the_background_does_not_outlive_its_session(tmp_path: Path) -> None:
     def script(request: Request) -> Reply:
         return say("waiting") if request.turns else call("Bash", {"command": "sleep 600", "run_in_background": True})
 
     with MessagesApi(script) as api, claude(tmp_path, api).start("go") as session:
         deadline = time.monotonic() + MOMENT
-        while "sleep" not in (names := [process.name() for process in session.processes()]):
-            assert time.monotonic() < deadline, names
+        while "sleep" not in (seen := names(session.processes())):
+            assert time.monotonic() < deadline, seen
             time.sleep(0.01)
         before = session.processes()
 
     assert len(before) >= 2
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in before)
+    assert not any(lives(process) for process in before)
 
 
 def test_session_over_its_limit_is_an_error_and_gone(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.projects import Project, Worker
 
-from trichrome.coordinator import liveness, principals
-from trichrome.errors import StoreUnavailableError
+from trichrome.coordinator import Settings, liveness, principals
+from trichrome.errors import StoreTooNewError, StoreUnavailableError
 
+CONTAINER = ("here", "boot-1", "pid:[2]")
 ELSEWHERE = ("there", "boot-2", "pid:[2]")
 
 
@@ -111,10 +113,18 @@ def test_a_sweep_that_failed_is_news_still(
 def test_a_moment_that_has_come_is_news_and_ends_the_sleep(
     project: Project, lead: Worker, lookout: liveness.Lookout
 ) -> None:
-    lead.create(not_before_seconds=0.05)
+    lead.create(not_before_seconds=3)
     look(lookout)
+    assert not lookout.has_news()
 
+    project.clock.pass_seconds(3)
     lookout.sleep(at_most_seconds=60)
+
+    assert lookout.has_news()
+
+
+def test_a_lease_may_have_run_out_now_and_then(project: Project, lookout: liveness.Lookout) -> None:
+    project.clock.pass_seconds(liveness.LOOK_SECONDS)
 
     assert lookout.has_news()
 
@@ -179,3 +189,179 @@ def test_a_keeper_renews_at_once_and_rescues_what_dies_later(project: Project, l
     assert kept == []
     assert lapsed == [False]
     assert [str(attempt) for attempt in rescued] == ["t1.1"]
+
+
+@pytest.fixture
+def refused(project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[None]]:
+    """Makes the log refuse whoever reads, in words; answers one entry for each time it did."""
+
+    def refuse(words: str) -> list[None]:
+        tries: list[None] = []
+
+        def fails() -> None:
+            tries.append(None)
+            raise StoreTooNewError(words)
+
+        monkeypatch.setattr(project.store, "reading", fails)
+        return tries
+
+    return refuse
+
+
+def told(project: Project, keeper: liveness.Keeper, *, seconds: int) -> list[str]:
+    """What a keeper that is asked once a second complains of."""
+    complaints = []
+    for _ in range(seconds):
+        try:
+            keeper.keep()
+        except StoreTooNewError as refusal:
+            complaints.append(refusal.message)
+        project.clock.pass_seconds(1)
+    return complaints
+
+
+def test_a_keeper_that_is_refused_tries_ever_more_rarely_and_says_each_refusal_once(
+    project: Project, lead: Worker, refused: Callable[[str], list[None]]
+) -> None:
+    keeper = liveness.Keeper(project.coordinator, project.principal(lead))
+
+    tries = refused("too new")
+    complaints = told(project, keeper, seconds=600)
+    refused("replaced")
+    complaints += told(project, keeper, seconds=61)
+
+    assert complaints == ["too new", "replaced"]
+    assert 10 <= len(tries) <= 20
+
+
+def test_a_keeper_that_is_refused_no_longer_keeps_as_before(
+    project: Project, lead: Worker, refused: Callable[[str], list[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = liveness.Keeper(project.coordinator, project.principal(lead))
+    refused("too new")
+    told(project, keeper, seconds=600)
+    monkeypatch.undo()
+    told(project, keeper, seconds=60)
+    lead.create()
+    blue = project.join("blue")
+    blue.take()
+    project.kill_client(blue)
+
+    rescued = keeper.keep()
+    again = refused("too new")
+
+    assert [str(attempt) for attempt in rescued] == ["t1.1"]
+    project.clock.pass_seconds(liveness.LOOK_SECONDS)
+    assert told(project, keeper, seconds=2) == ["too new"], "it is news again"
+    assert len(again) == 2
+
+
+# --- newcomers that cannot see who is there ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unheard(project: Project) -> Worker:
+    """A live lead that has been idle so long that its lease is over; its run pauses without it."""
+    project.settings = replace(Settings(), on_lead_gone="pause")
+    lead = project.join(lease_seconds=60)
+    lead.create()
+    for _ in range(30):
+        project.clock.pass_seconds(20)
+        liveness.renew(project.coordinator, project.principal(lead))
+    return lead
+
+
+def sweep_from(project: Project, machine: tuple[str, str, str]) -> list[str]:
+    """A sweep by whoever sees the processes of that machine, and no others."""
+    return [str(each) for each in liveness.sweep(replace(project.coordinator, machine=machine))]
+
+
+def is_paused(project: Project) -> bool:
+    with project.store.reading() as view:
+        return any(run.paused for run in view.open_runs())
+
+
+@pytest.mark.parametrize("machine", [CONTAINER, ELSEWHERE, ("here", "boot-1", "hidden:7")])
+@pytest.mark.parametrize("client", ["new", "unseen"])
+def test_a_newcomer_from_elsewhere_takes_no_live_lead_for_gone(
+    project: Project, unheard: Worker, machine: tuple[str, str, str], client: Any
+) -> None:
+    project.join("blue", machine=machine, client=client, lease_seconds=60)
+    for _ in range(10):
+        sweep_from(project, machine)
+        project.clock.pass_seconds(20)
+        liveness.renew(project.coordinator, project.principal(unheard))
+
+    assert not is_paused(project)
+
+
+def test_a_command_from_elsewhere_takes_no_live_lead_for_gone(project: Project, unheard: Worker) -> None:
+    sweep_from(project, CONTAINER)
+
+    assert not is_paused(project)
+
+
+def test_a_second_newcomer_finds_those_who_were_asked_since_the_first_gone_in_their_own_time(
+    project: Project, unheard: Worker
+) -> None:
+    project.join("blue", machine=CONTAINER, lease_seconds=60)
+    project.kill_client(unheard)
+
+    project.clock.pass_seconds(59)
+    project.join("blue", machine=("here", "boot-1", "pid:[3]"), lease_seconds=60)
+    sweep_from(project, CONTAINER)
+    assert not is_paused(project)
+
+    project.clock.pass_seconds(1)
+    sweep_from(project, CONTAINER)
+    assert is_paused(project)
+
+
+def test_a_newcomer_after_all_others_from_elsewhere_have_left_waits_for_a_lease_too(
+    project: Project, unheard: Worker
+) -> None:
+    first = project.join("blue", machine=CONTAINER, lease_seconds=60)
+    principals.disconnect(project.coordinator, first.caller.principal)
+    project.clock.pass_seconds(600)
+
+    project.join("blue", machine=CONTAINER, lease_seconds=60)
+    sweep_from(project, CONTAINER)
+
+    assert not is_paused(project)
+
+
+def test_a_newcomer_from_elsewhere_rescues_no_attempt_whose_lease_nobody_was_asked_for(
+    project: Project, lead: Worker
+) -> None:
+    lead.create()
+    blue = project.join("blue", lease_seconds=60)
+    blue.take()
+    project.kill_server(blue)
+    project.clock.pass_seconds(600)
+
+    project.join("blue", machine=CONTAINER, lease_seconds=60)
+
+    assert sweep_from(project, CONTAINER) == []
+    project.clock.pass_seconds(60)
+    assert sweep_from(project, CONTAINER) == ["t1.1"]
+
+
+def test_a_newcomer_does_not_speak_for_a_named_worker(project: Project, lead: Worker) -> None:
+    lead.create()
+    project.join(name="ann", lease_seconds=60).take()
+    project.clock.pass_seconds(60)
+
+    project.join("blue", machine=CONTAINER)
+
+    assert sweep_from(project, CONTAINER) == ["t1.1"]
+
+
+def test_a_newcomer_after_a_reboot_does_not_speak_for_those_before(project: Project, lead: Worker) -> None:
+    lead.create()
+    project.join("blue").take()
+    project.clock.reboot()
+    project.alive.clear()
+
+    project.join("blue")
+
+    assert project.sweep() == ["t1.1"]

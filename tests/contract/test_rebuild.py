@@ -61,6 +61,23 @@ def test_a_stream_that_goes_on_after_it_was_put_out_is_taken_up_again(
     lived.store.rebuild()
 
     assert view_rows(file) == live
+    assert lived.store.differences() == []
+
+
+def test_no_more_tasks_are_held_in_memory_than_the_bound(
+    lived: Project, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "HELD", 3)
+    put_out: list[int] = []
+
+    with apsw.Connection(str(file)) as log:
+        folding.fold(
+            log,
+            lived.clock.now(),
+            lambda statement, rows: put_out.append(len(rows)) if "into tasks" in statement else None,
+        )
+
+    assert max(put_out) == 3
 
 
 def test_a_long_log_is_folded_by_others_to_the_same_rows(
@@ -87,6 +104,7 @@ def test_a_log_that_others_cannot_fold_is_folded_here(
     lived.store.rebuild()
 
     assert view_rows(file) == live
+    assert lived.store.differences() == []
 
 
 @pytest.mark.parametrize("long", [1, 10**9])

@@ -1104,6 +1104,20 @@ def test_claim_next_takes_the_next_task_in_the_same_transaction(project: Project
     assert {each.causation for each in events} == {"report_result"}
 
 
+def test_claim_next_finds_what_only_a_sweep_sets_free(project: Project, lead: Worker) -> None:
+    dead, worker = project.join("blue"), project.join()
+    lead.create("search")
+    left_behind = dead.take()
+    reviewed, last = lead.create("implement", review="red"), lead.create("implement")
+    worker.report(worker.take(task=reviewed))  # opens a review that the author may not take
+    attempt = worker.take(task=last)
+    project.kill_client(dead)
+
+    answer = worker.report(attempt, claim_next=True)
+
+    assert answer["claimed"]["attempt"] == left_behind.replace(".1", ".2")
+
+
 def test_a_failed_report_with_claim_next_claims_nothing(project: Project, lead: Worker) -> None:
     lead.create()
     worker = project.join()

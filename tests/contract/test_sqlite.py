@@ -7,14 +7,17 @@ from pathlib import Path
 
 import apsw
 import pytest
+import sqlite_utils
 from tests.support.clocks import ManualClock
 from tests.support.projects import Project, Worker, open_store
 
+from trichrome.coordinator import messages
 from trichrome.domain.events import RunCreated
-from trichrome.domain.ids import RunId
+from trichrome.domain.ids import AttemptId, RunId, TaskId
 from trichrome.errors import StoreTooNewError, StoreUnavailableError
 from trichrome.store.sqlite import SqliteStore
 from trichrome.store.sqlite import connection as opening
+from trichrome.store.sqlite.migrations import MIGRATIONS, pending
 from trichrome.store.sqlite.version import LATEST
 
 
@@ -226,3 +229,70 @@ def test_a_log_that_was_removed_or_replaced_under_its_store_is_refused(tmp_path:
 
     assert "Restart" in removed.value.message
     assert "replaced" in replaced.value.message
+
+
+def test_a_log_whose_tables_a_newer_program_changed_is_refused_by_every_call(
+    project: Project, worker: Worker, file: apsw.Connection
+) -> None:
+    file.execute("alter table tasks rename to work")
+    file.execute("drop table inbox")
+    file.execute("update log set minimum_version = 99")
+
+    for call in (worker.claim, worker.create, lambda: messages.inbox(project.coordinator, worker.caller)):
+        with pytest.raises(StoreTooNewError, match="restart this session"):
+            call()
+
+
+def test_a_form_that_takes_something_away_is_for_programs_that_know_it() -> None:
+    takes_away = [
+        form
+        for form in range(1, LATEST + 1)
+        if any(sql.startswith("drop") for sql, _ in pending(form - 1)[: len(pending(form - 1)) - len(pending(form))])
+    ]
+
+    minimum = [int(sql.rpartition("=")[2]) for sql, _ in pending(0) if sql.startswith("update log set minimum_version")]
+
+    assert minimum[-1] == max(takes_away)
+
+
+OLD_FORM = 3
+"""The last form that says briefs and reports twice."""
+
+
+def test_a_log_of_an_older_form_goes_on_where_it_was_and_old_programs_are_refused(
+    tmp_path: Path, project: Project, worker: Worker, file: apsw.Connection, clock: ManualClock
+) -> None:
+    old = tmp_path / "old" / "events.db"
+    old.parent.mkdir()
+    _make_old(old, like=file)
+
+    store = SqliteStore(old, clock)
+
+    moved = Project(store, clock)
+    assert store.differences() == []
+    with store.reading() as view:
+        assert view.brief(TaskId("t1")).instructions == "find it"
+        assert [each.report.summary for each in view.reports(TaskId("t1"))] == ["done"]
+        assert [live.attempt for live in view.live_attempts()] == [AttemptId(TaskId("t2"), 1)]
+    assert moved.join().claim()["attempt"] == "t2.1", "the worker goes on with what it holds"
+    store.close()
+    connection = apsw.Connection(str(old))
+    assert connection.execute("select minimum_version from log").fetchall() == [(LATEST,)]
+    connection.close()
+
+
+def _make_old(path: Path, *, like: apsw.Connection) -> None:
+    """A file of the old form, with the rows of another one."""
+    made = sqlite_utils.Database(path)
+    for step in list(MIGRATIONS.pending(made))[:OLD_FORM]:
+        step.fn(made)
+    made.execute(f"pragma user_version = {OLD_FORM}")
+    made.conn.commit()
+    for (table,) in like.execute("select name from sqlite_schema where type = 'table'").fetchall():
+        if table == "log":
+            continue
+        rows = like.execute(f"select * from {table}").fetchall()
+        if rows:
+            made.conn.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
+    made.conn.commit()
+    made.close()

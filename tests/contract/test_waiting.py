@@ -116,13 +116,14 @@ def test_a_waiting_claim_is_given_a_task_when_it_is_due(project: Project, lead: 
     assert [answer["attempt"] for answer in answers] == [f"{task}.1"]
 
 
-def test_a_waiter_reads_nothing_while_nothing_changes(
+def test_a_waiter_that_has_looked_reads_nothing_until_something_changes(
     project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lead.create()
     project.join("blue").take()
-    monkeypatch.setattr(waiting, "SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "SLICE_SECONDS", 0.001)
     reads = 0
+    reads_at_slices: list[int] = []
     reading = project.store.reading
 
     def counting() -> Any:
@@ -130,11 +131,19 @@ def test_a_waiter_reads_nothing_while_nothing_changes(
         reads += 1
         return reading()
 
+    class Slices(threading.Event):
+        """Asked whether to stop once a slice: after the tenth."""
+
+        def is_set(self) -> bool:
+            reads_at_slices.append(reads)
+            return len(reads_at_slices) == 10
+
     monkeypatch.setattr(project.store, "reading", counting)
 
-    wait(lead, run="r1", wait_seconds=1)
+    wait(lead, run="r1", wait_seconds=60, stop=Slices())
 
-    assert 0 < reads < 20
+    assert reads_at_slices[0] > 0
+    assert set(reads_at_slices) == {reads_at_slices[0]}
 
 
 def test_a_waiter_wakes_when_its_run_is_paused(project: Project, lead: Worker) -> None:

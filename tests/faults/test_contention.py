@@ -29,7 +29,7 @@ HOLD_GATE = """
 import sys
 from pathlib import Path
 from trichrome.store.sqlite.gate import Gate
-with Gate(Path(sys.argv[1]) / "events.db.gate").turn():
+with Gate(Path(sys.argv[1]) / "events.db.gate"):
     print("held", flush=True)
     sys.stdin.read()
 """

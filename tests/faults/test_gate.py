@@ -55,11 +55,11 @@ def test_a_turn_begins_when_the_one_before_ends_and_holds_the_gate(path: Path, s
     told: list[str] = []
 
     def wait() -> None:
-        with second.turn():
+        with second:
             told.append("second has it" if not is_free(path) else "nobody has it")
 
     with ThreadPoolExecutor(1) as pool:
-        with first.turn():
+        with first:
             waiting = pool.submit(wait)
             assert eventually(lambda: standing() == 1)
             told.append("first ends")
@@ -74,7 +74,7 @@ def test_a_turn_begins_when_the_one_before_ends_and_holds_the_gate(path: Path, s
 def test_whoever_gave_up_lets_the_next_through_when_its_turn_comes_after_all(path: Path) -> None:
     holder, hasty = Gate(path), Gate(path, seconds=0.02)
 
-    with holder.turn(), hasty.turn():
+    with holder, hasty:
         assert hasty._stand_in is not None
         thread = hasty._stand_in
 
@@ -87,14 +87,14 @@ def test_whoever_gave_up_lets_the_next_through_when_its_turn_comes_after_all(pat
 def test_after_giving_up_a_later_turn_waits_in_the_same_line(path: Path, standing: Callable[[], int]) -> None:
     holder, patient = Gate(path), Gate(path, seconds=0.02)
 
-    holder._take()
+    holder._taken()
     for _ in range(3):
-        with patient.turn():
+        with patient:
             assert not is_free(path), "the holder has it all the time"
     assert standing() == 1
     patient._seconds = BOUND
     with ThreadPoolExecutor(1) as pool:
-        taking = pool.submit(patient._take)
+        taking = pool.submit(patient._taken)
         assert eventually(lambda: patient._stand_in is not None and patient._stand_in._is_awaited)
         holder.close()
 
@@ -103,19 +103,49 @@ def test_after_giving_up_a_later_turn_waits_in_the_same_line(path: Path, standin
     patient.close()
 
 
+@pytest.mark.parametrize("has_it", [False, True])
+def test_whoever_is_interrupted_in_line_lets_the_next_through(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, has_it: bool
+) -> None:
+    holder, hasty = Gate(path), Gate(path, seconds=BOUND)
+    wait_for = threading.Condition.wait_for
+
+    def interrupted(self: threading.Condition, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+        if threading.current_thread().name == "gate":
+            return wait_for(self, predicate, timeout)
+        if has_it:
+            holder.__exit__()
+            wait_for(self, predicate, BOUND)
+        raise KeyboardInterrupt
+
+    holder.__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Condition, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            hasty.__enter__()
+    holder.__exit__()
+
+    assert eventually(lambda: hasty._stand_in is not None and not hasty._stand_in._stands)
+    assert is_free(path)
+    with hasty:
+        assert not is_free(path)
+    holder.close()
+    hasty.close()
+
+
 def test_whoever_keeps_the_line_delays_others_by_no_more_than_the_deadline(path: Path) -> None:
     gate = Gate(path, seconds=0.02)
-    with gate.turn():
+    with gate:
         pass
     first_in_line = os.open(path.with_suffix(".line"), os.O_RDWR)
     fcntl.flock(first_in_line, fcntl.LOCK_EX)
 
-    with gate.turn():
+    with gate:
         assert is_free(path), "it goes on without the gate"
 
     os.close(first_in_line)
     assert eventually(lambda: gate._stand_in is not None and not gate._stand_in._stands)
-    with gate.turn():
+    with gate:
         assert not is_free(path)
     gate.close()
 
@@ -123,8 +153,8 @@ def test_whoever_keeps_the_line_delays_others_by_no_more_than_the_deadline(path:
 def test_closing_while_in_line_leaves_no_thread_and_no_lock(path: Path, standing: Callable[[], int]) -> None:
     holder, hasty = Gate(path), Gate(path, seconds=0.02)
 
-    with holder.turn():
-        with hasty.turn():
+    with holder:
+        with hasty:
             assert hasty._stand_in is not None
             file = hasty._stand_in.locks._gate
         hasty.close()
@@ -143,7 +173,7 @@ def test_a_claim_with_nothing_to_claim_does_not_go_to_the_gate(
     store = open_store("sqlite", tmp_path, clock)
     worker = Project(store, clock).join()
     worker.claim()
-    monkeypatch.setattr(Gate, "turn", lambda _gate: pytest.fail("it is a look, and needs no turn"))
+    monkeypatch.setattr(Gate, "__enter__", lambda _gate: pytest.fail("it is a look, and needs no turn"))
 
     answer = worker.claim()
 

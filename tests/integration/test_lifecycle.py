@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import logging
 import os
 import shlex
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -23,15 +28,18 @@ import anyio.lowlevel
 import psutil
 import pytest
 from mcp_types import CallToolRequestParams
-from tests.support.servers import ERAS, RELAY, TRICHROME, Era, Server, ending, environment, eventually
+from tests.support.servers import BOUND_SECONDS, ERAS, RELAY, TRICHROME, Era, Server, ending, environment, eventually
 
-from trichrome.mcp_server.serving import Serving
+from trichrome.mcp_server import serving as serving_module
+from trichrome.mcp_server.serving import Serving, tolerant
 from trichrome.mcp_server.session import Session
 from trichrome.processes import client_chain
 
 Start = Callable[..., Server]
 LEAVING_SECONDS = 2.5
 """How long leaving may take; half a second of it until the server looks whether its parent is there."""
+ALMOST_A_PIPE = 40_000
+"""Less than a pipe holds, by less than the answers that follow."""
 SOON_SECONDS = 3.0
 """How long a dead client's task may stay claimed on a loaded machine."""
 
@@ -40,6 +48,16 @@ SOON_SECONDS = 3.0
 def start() -> Iterator[Start]:
     with ending() as start:
         yield start
+
+
+@pytest.fixture
+def closed_log() -> Iterator[None]:
+    """Close the log of a server that lives in the test's own process."""
+    yield
+    logger = logging.getLogger("trichrome")
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers.clear()
 
 
 def beside_python(name: str) -> str:
@@ -96,15 +114,29 @@ def waits_for_tasks(server: Server) -> None:
     eventually(lambda: server.call("get_status")["workers"])
 
 
+def stuffs_its_pipe(server: Server) -> None:
+    """Ask for far more than the pipe holds, and read none of it."""
+    line = json.dumps(server.request("deaf", "tools/list")).encode() + b"\n"
+    server.send_bytes(line * 100, reading=False)
+    eventually(lambda: unread_bytes(server) >= ALMOST_A_PIPE)
+
+
+def unread_bytes(server: Server) -> int:
+    assert server.process.stdout is not None
+    count = fcntl.ioctl(server.process.stdout, termios.FIONREAD, bytes(struct.calcsize("i")))
+    found: int = struct.unpack("i", count)[0]
+    return found
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(
-    ("how", "busy"), [("end of input", False), ("end of input", True), ("SIGINT", True), ("SIGTERM", False)]
+    "occupied", [lambda _server: None, waits_for_tasks, stuffs_its_pipe], ids=["never called", "waiting", "full pipe"]
 )
 def test_server_leaves_at_the_end_of_its_input_and_at_signals(
-    start: Start, tmp_path: Path, how: str, busy: bool
+    start: Start, tmp_path: Path, how: str, occupied: Callable[[Server], None]
 ) -> None:
     server = start(tmp_path)
-    if busy:
-        waits_for_tasks(server)
+    occupied(server)
     began = time.monotonic()
 
     if how == "end of input":
@@ -239,6 +271,7 @@ def test_claim_whose_cancellation_races_with_the_task_is_answered_or_given_back_
     assert 0 < answered < 60, "the race never went both ways"
 
 
+@pytest.mark.usefixtures("closed_log")
 def test_claim_that_is_cancelled_between_its_end_and_its_answer_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +347,60 @@ def test_report_whose_claimed_next_task_was_never_read_stays_accepted(start: Sta
 
     assert state_of(other, first) == "completed"
     assert state_of(other, second) == "ready"
+
+
+# --- calls that cannot be served --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("closed_log")
+def test_call_whose_thread_cannot_begin_is_refused_and_holds_up_neither_the_next_one_nor_leaving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRICHROME_HOME", str(tmp_path))
+    serving = Serving(Session(client_chain()), "all")
+    context: Any = SimpleNamespace(request_id=1, session=SimpleNamespace(client_params=None))
+    status = CallToolRequestParams(name="get_status", arguments={})
+
+    def begin(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def calls() -> list[Any]:
+        with anyio.fail_after(BOUND_SECONDS):
+            with monkeypatch.context() as at_the_limit:
+                at_the_limit.setattr(threading.Thread, "start", begin)
+                refused = await serving.call_tool(context, status)
+                kept = await tolerant(serving.threads, lambda: "done")
+            return [refused.structured_content, kept, await serving.call_tool(context, status)]
+
+    refused, kept, answer = anyio.run(calls)
+    waited_for = set(serving.calls)
+    serving.leave()
+
+    assert refused["error"]["code"] == "internal"
+    assert kept is None
+    assert answer.structured_content["tasks"] == {}
+    assert waited_for == set()
+
+
+def test_spans_that_nobody_collects_are_left_out_and_whatever_else_the_sdk_does_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mcp.server.lowlevel import Server as SdkServer
+
+    async def other(_context: object, _call_next: object) -> None:
+        """Something that a later SDK wraps around every message."""
+
+    class Later(SdkServer[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            assert self.middleware, "the SDK has no spans any more; nothing needs to be left out"
+            self.middleware.append(other)
+
+    monkeypatch.setattr(serving_module, "Server", Later)
+
+    server = serving_module.build(Serving(Session(client_chain()), "all"))
+
+    assert server.middleware == [other]
 
 
 # --- servers of one client --------------------------------------------------------------------------------------------

@@ -140,6 +140,32 @@ def test_a_commit_wakes_where_no_bell_can_hang(store: SqliteStore, log: Path, mo
     assert sleeper.is_woken()
 
 
+def test_a_bell_that_is_taken_away_wakes_nobody_too_late(store: SqliteStore, log: Path) -> None:
+    sleeper = asleep(log)
+    log.with_name(".events.db.bell").unlink()
+
+    commit(store)
+
+    assert sleeper.is_woken()
+
+
+@pytest.mark.usefixtures("store")
+def test_the_folder_of_a_log_that_somebody_waits_for_can_be_copied(
+    log: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    copy = tmp_path_factory.mktemp("copies") / "copy"
+    watch = SqliteWatch(log)
+    watch._listen()
+
+    subprocess.run(["cp", "-R", str(log.parent), str(copy)], check=True, timeout=20)
+
+    watch.close()
+    copied = SqliteStore(copy / "events.db", ManualClock())
+    commit(copied)
+    assert copied.differences() == []
+    copied.close()
+
+
 @pytest.mark.parametrize("is_file", [True, False])
 def test_what_bears_the_bells_name_and_is_none_stops_nobody(store: SqliteStore, log: Path, *, is_file: bool) -> None:
     place = log.with_name(".events.db.bell")

@@ -92,6 +92,14 @@ def test_what_only_a_newer_program_knows_is_refused(kind: str, schema: int) -> N
         codec.decode(kind, schema, "{}")
 
 
+@pytest.mark.parametrize(
+    "payload", ['{"attempt":1,"worker":"w"}', '{"attempt":1,"worker":"w","principal":"p","colour":3}']
+)
+def test_a_payload_that_lacks_a_field_or_has_an_unknown_one_is_no_event(payload: str) -> None:
+    with pytest.raises(ValueError, match="TaskClaimed"):
+        codec.decode("TaskClaimed", 1, payload)
+
+
 def test_an_older_schema_is_upcast_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "SCHEMAS", codec.SCHEMAS | {"RunCreated": 3})  # type: ignore[operator]
     monkeypatch.setattr(

@@ -101,3 +101,21 @@ def test_work_beyond_the_most_threads_waits_for_one_and_all_of_it_is_done() -> N
 
     assert sorted(answers) == list(range(MOST + 3))
     assert most <= MOST + 1  # the one that waited above
+
+
+def test_work_whose_thread_cannot_begin_is_refused_and_the_next_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, answers = Threads(), list[int]()
+
+    def begin(_thread: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> None:
+        with monkeypatch.context() as at_the_limit:
+            at_the_limit.setattr(threading.Thread, "start", begin)
+            with pytest.raises(RuntimeError, match="new thread"):
+                await threads.run(lambda: 1)
+        answers.append(await threads.run(lambda: 2))
+
+    within_bound(work)
+
+    assert answers == [2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -284,6 +285,32 @@ def test_lines_stay_whole_and_in_order_although_the_pipe_is_full_and_a_sender_is
     pipes.run(work)
 
     assert [json.loads(line)["id"] for line in lines] == [1, 4, 5]
+    assert pipes.written == [4, 5]
+
+
+def test_sender_that_found_the_pipe_full_goes_on_although_the_next_one_finds_it_empty() -> None:
+    pipes = Pipes()
+    full = b"y" * MORE_THAN_A_PIPE_HOLDS
+
+    async def work(_reader: Any, writer: Any) -> None:
+        os.set_blocking(pipes.server_out, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(pipes.server_out, full):
+                pass
+        async with anyio.create_task_group() as group:
+            group.start_soon(writer.send, answer_to(4))
+            group.start_soon(emptied)
+            group.start_soon(writer.send, answer_to(5))
+            await pipes.wrote.wait()
+
+    async def emptied() -> None:
+        os.set_blocking(pipes.from_server, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(pipes.from_server, MORE_THAN_A_PIPE_HOLDS):
+                pass
+
+    pipes.run(work)
+
     assert pipes.written == [4, 5]
 
 

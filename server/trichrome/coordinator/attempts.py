@@ -19,7 +19,7 @@ from trichrome.domain.ids import AttemptId, TaskId
 from trichrome.domain.reservations import Hold, Mode
 from trichrome.domain.tasks import Attempt, Task
 from trichrome.errors import ConflictError, InvalidError, NotFoundError, NotPermittedError, StaleAttemptError
-from trichrome.store.port import Reading, Worker, Writing
+from trichrome.store.port import NOBODYS_LEASE_SECONDS, Reading, Worker, Writing
 
 NOTHING: Final = "Nothing to do for you now. End your turn; do not poll."
 _GO: Final = (
@@ -117,7 +117,7 @@ def _begin(c: Coordinator, tx: Writing, caller: Caller, worker: Worker, task: Ta
     principal = tx.principal(caller.principal)
     tx.start_lease(
         attempt,
-        lease_seconds=principal.lease_seconds if principal is not None else 600.0,
+        lease_seconds=principal.lease_seconds if principal is not None else NOBODYS_LEASE_SECONDS,
         ceiling_seconds=task.time_limit_seconds,
     )
     return _handed_over(tx, after, attempt)
@@ -201,7 +201,9 @@ def _handed_over(tx: Reading, task: Task, attempt: AttemptId) -> Claimed:
         "dependencies": dependencies,
         "next": _GO.format(attempt=str(attempt)),
     }
-    return cast("Claimed", sizes.fitted(claimed))
+    if dependencies or "feedback" in work or "reviews" in work:  # orders are never cut; what others wrote may be
+        return cast("Claimed", sizes.fitted(claimed))
+    return claimed
 
 
 # --- going on ---------------------------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def _renew(tx: Writing, caller: Caller, attempt: AttemptId, task: Task, *, reope
     principal = tx.principal(caller.principal)
     tx.start_lease(
         attempt,
-        lease_seconds=principal.lease_seconds if principal is not None else 600.0,
+        lease_seconds=principal.lease_seconds if principal is not None else NOBODYS_LEASE_SECONDS,
         ceiling_seconds=task.time_limit_seconds if reopened else None,
     )
 
@@ -355,8 +357,6 @@ def report(
     handle = ids.attempt_id(attempt)
     said = _report(summary, data, artifacts, files, follow_ups)
     roles = _roles(c, caller, None)
-    if claim_next and not c.store.has_claimable(roles):
-        liveness.sweep(c)
     with c.store.writing(actor=caller.principal, causation="report_result") as tx:
         before = existing(tx, handle.task, field="attempt")
         after, late = _end(c, tx, caller, before, handle, outcome, said, retry=retry)
@@ -367,6 +367,8 @@ def report(
         raise late
     if not claim_next:
         answer["next"] = _after(after)
+    elif answer["claimed"]["next"] == NOTHING:
+        answer["claimed"] = claim(c, caller)  # which sweeps first, now that the report is safe
     return answer
 
 

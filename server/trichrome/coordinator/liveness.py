@@ -11,16 +11,16 @@ or the time says so.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Final, Self
 
 from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import disconnect_gone, is_here
+from trichrome.coordinator.principals import disconnect_gone, is_here, is_lease_asked
 from trichrome.domain import decisions
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
+from trichrome.errors import TrichromeError
 from trichrome.store.port import LiveAttempt, Principal, Reading
 
 LOOK_SECONDS: Final = 5.0
@@ -29,6 +29,8 @@ TIDY_SECONDS: Final = 20.0
 """How often a keeper notes who is gone. It keeps lists short: whoever decides by it asks the processes."""
 _RENEWALS: Final = 3
 """How often a lease is renewed in its length."""
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+"""The longest a keeper that is refused pauses; at first it is a second, which doubles from time to time."""
 
 
 def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
@@ -108,6 +110,7 @@ class Lookout:
 
     def __init__(self, c: Coordinator) -> None:
         self._watch = c.store.watch()
+        self._clock = c.clock
         self._is_alive = c.is_alive
         self._answers: dict[tuple[int, int], bool] = {}
         self._mark: object = None
@@ -121,7 +124,7 @@ class Lookout:
     def has_news(self) -> bool:
         """Whether a look may find something new."""
         return (
-            time.monotonic() >= self._again
+            self._clock.now().monotonic >= self._again
             or self._watch.mark() != self._mark
             or any(self._is_alive(process) is not was for process, was in self._answers.items())
         )
@@ -133,12 +136,12 @@ class Lookout:
     def sweep(self) -> list[AttemptId]:
         """End a look with a sweep, whose own changes are news again; answers which attempts ended."""
         ended, moment = _swept(self.coordinator)
-        self._again = time.monotonic() + min(moment or LOOK_SECONDS, LOOK_SECONDS)
+        self._again = self._clock.now().monotonic + min(moment or LOOK_SECONDS, LOOK_SECONDS)
         return ended
 
     def sleep(self, *, at_most_seconds: float) -> None:
         """Sleep until the log changes, a moment comes, or the time is over; nothing wakes it when a process ends."""
-        self._watch.sleep(self._mark, at_most_seconds=min(at_most_seconds, self._again - time.monotonic()))
+        self._watch.sleep(self._mark, at_most_seconds=min(at_most_seconds, self._again - self._clock.now().monotonic))
 
     def close(self) -> None:
         """Stop watching."""
@@ -158,12 +161,34 @@ class Keeper:
         self._c = c
         self._principal = principal
         self._lookout = Lookout(c)
-        self._renew_at = time.monotonic()
-        self._tidy_at = time.monotonic() + TIDY_SECONDS
+        self._renew_at = c.clock.now().monotonic
+        self._tidy_at = self._renew_at + TIDY_SECONDS
+        self._refusal: str | None = None
+        self._pause_seconds = 0.0
+        self._keep_at = self._renew_at
 
     def keep(self) -> list[AttemptId]:
-        """Do what there is to do now; answers which attempts ended."""
-        now = time.monotonic()
+        """Do what there is to do now, or after a refusal ever more rarely; answers which attempts ended.
+
+        Raises:
+            TrichromeError: the log refuses; once for each message, until it has worked again.
+        """
+        now = self._c.clock.now().monotonic
+        if now < self._keep_at:
+            return []
+        try:
+            ended = self._kept(now)
+        except TrichromeError as error:
+            self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
+            self._keep_at = now + self._pause_seconds
+            known, self._refusal = self._refusal, error.message
+            if error.message == known:
+                return []
+            raise
+        self._refusal, self._pause_seconds = None, 0.0
+        return ended
+
+    def _kept(self, now: float) -> list[AttemptId]:
         if now >= self._renew_at:
             renew(self._c, self._principal)
             self._renew_at = now + self._principal.lease_seconds / _RENEWALS
@@ -182,17 +207,12 @@ def renew(c: Coordinator, principal: Principal) -> None:
     Nothing is written where nobody asks a lease: an idle server that everybody connected can see.
     """
     with c.store.reading() as view:
-        is_asked = _is_lease_asked(c, view, principal)
+        is_asked = is_lease_asked(view.principals(), principal) or _holds_attempt(view, principal)
     if is_asked:
         with c.store.writing(actor=principal.id, causation="renew") as tx:
             tx.renew_leases(principal.id, lease_seconds=principal.lease_seconds)
 
 
-def _is_lease_asked(c: Coordinator, view: Reading, principal: Principal) -> bool:
-    """Whether a lease, rather than a process, may decide about a principal, or shows how an attempt of it fares."""
-    return (
-        principal.name is not None
-        or principal.client is None
-        or any(live.principal is not None and live.principal.id == principal.id for live in view.live_attempts())
-        or not all(is_here(c, other) for other in view.principals())
-    )
+def _holds_attempt(view: Reading, principal: Principal) -> bool:
+    """Whether a lease shows how an attempt of a principal fares."""
+    return any(live.principal is not None and live.principal.id == principal.id for live in view.live_attempts())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +19,8 @@ RESERVED: Final = frozenset({OPERATOR_NAME, "trichrome"})
 def introduce(c: Coordinator, principal: Principal) -> None:
     """Remember a principal as connected. A principal bound to one role counts as a connected worker of it.
 
+    Whoever renewed no lease, because all could see its processes, is given one from now if this one cannot.
+
     Raises:
         TrichromeError: `worker_in_use`, when a live server already is the named worker, or another worker bears the
             name; `invalid` for a reserved name.
@@ -25,11 +28,24 @@ def introduce(c: Coordinator, principal: Principal) -> None:
     with c.store.writing(actor=principal.name or principal.id, causation="connect") as tx:
         if principal.name is not None:
             _check_name(c, tx, principal, principal.name)
+        _give_time(c, tx, principal)
         tx.put_principal(principal)
         if principal.name is not None or principal.role is not None:
             worker = worker_for(c, tx, Caller(principal.id, roles=_roles(principal)))
             if principal.role is not None:
                 tx.put_worker(replace(worker, is_taker=True))
+
+
+def _give_time(c: Coordinator, tx: Writing, newcomer: Principal) -> None:
+    """Give a lease to those who are asked for one from now on; who was asked before has to show its own."""
+    known = tx.principals()
+    for each in known:
+        if (
+            not _is_same_machine(each.machine, newcomer.machine)
+            and _is_of_this_boot(c, each)
+            and not is_lease_asked(known, each)
+        ):
+            tx.renew_leases(each.id, lease_seconds=each.lease_seconds)
 
 
 def _check_name(c: Coordinator, tx: Reading, principal: Principal, name: str) -> None:
@@ -165,11 +181,31 @@ def _is_same_machine(one: tuple[str, str, str], other: tuple[str, str, str]) -> 
     return one[1:] == other[1:]
 
 
+def _is_of_this_boot(c: Coordinator, principal: Principal) -> bool:
+    return principal.machine[1] == c.clock.now().boot
+
+
+def is_lease_asked(known: Iterable[Principal], principal: Principal) -> bool:
+    """Whether a principal has to show by its lease that it is there, since not all known ones see its processes."""
+    return (
+        principal.name is not None
+        or principal.client is None
+        or not all(_is_same_machine(each.machine, principal.machine) for each in known)
+    )
+
+
+def _is_silent(c: Coordinator, view: Reading, principal: Principal) -> bool:
+    """Whether a principal would have been heard of, were it there. A command is no reason to speak: it is not known."""
+    return view.is_silent(principal.id) and (
+        not _is_of_this_boot(c, principal) or is_lease_asked(view.principals(), principal)
+    )
+
+
 def is_server_gone(c: Coordinator, view: Reading, principal: Principal) -> bool:
     """Whether nobody serves a principal any more: seen here, or concluded from its silence elsewhere."""
     if not principal.connected:
         return True
-    return not c.is_alive(principal.server) if is_here(c, principal) else view.is_silent(principal.id)
+    return not c.is_alive(principal.server) if is_here(c, principal) else _is_silent(c, view, principal)
 
 
 def is_reachable(c: Coordinator, view: Reading, principal: Principal) -> bool:
@@ -177,7 +213,7 @@ def is_reachable(c: Coordinator, view: Reading, principal: Principal) -> bool:
     if not principal.connected:
         return False
     if not is_here(c, principal):
-        return not view.is_silent(principal.id)
+        return not _is_silent(c, view, principal)
     return c.is_alive(principal.server) and (principal.client is None or c.is_alive(principal.client))
 
 

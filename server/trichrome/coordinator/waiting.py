@@ -41,10 +41,12 @@ Stop = threading.Event
 def _until(
     c: Coordinator, look: Callable[[Coordinator], Answer | None], *, seconds: float, stop: Stop | None
 ) -> Answer | None:
-    """Look, and look again whenever there may be something new, until there is an answer or the time is over."""
-    first = look(c)
-    if first is not None or seconds <= 0:
-        return first
+    """Look, and look again whenever there may be something new, until there is an answer or the time is over.
+
+    The time is real, whatever the clock says: a clock that stands still must not keep a caller.
+    """
+    if seconds <= 0:
+        return look(c)
     deadline = time.monotonic() + seconds
     with liveness.Lookout(c) as lookout:
         while True:

@@ -3,7 +3,8 @@
 A frozen dataclass sets each of its fields through the guard that refuses every later change. That guard is most of
 what a value costs, and a fold of the log makes millions of values. Here the fields are put into a new value's
 `__dict__` at once: it equals any other of its class, and is as frozen. What is left out has the class's default, as
-ever. It takes a class without slots, and without `__post_init__`.
+ever; a field that has none, and a name that is no field, only the type checker notices. It takes a class without slots,
+and without `__post_init__`.
 """
 
 from __future__ import annotations

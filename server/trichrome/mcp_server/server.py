@@ -125,7 +125,7 @@ async def _send_notices(serving: Serving) -> None:
     await serving.followed.wait()
     while True:
         await anyio.sleep(KEEP_SECONDS)
-        found = await tolerant(news)
+        found = await tolerant(serving.threads, news)
         if found is not None:
             serving.seen, uris = found
             await serving.publish(uris)

@@ -28,11 +28,15 @@ class Threads:
         """Threads that work, and jobs that wait for one."""
 
     async def run(self, work: Callable[[], Value]) -> Value:
-        """Do the work in a thread. Whoever is cancelled meanwhile goes on at once; the work goes on to its end."""
+        """Do the work in a thread. Whoever is cancelled meanwhile goes on at once; the work goes on to its end.
+
+        Raises:
+            RuntimeError: no thread can begin; the work is not done.
+        """
         loop = asyncio.get_running_loop()
         if self._busy >= self._begun and self._begun < MOST:
-            self._begun += 1
             threading.Thread(target=self._serve, args=(loop,), daemon=True).start()
+            self._begun += 1
         self._busy += 1
         outcome: asyncio.Future[tuple[Value, BaseException | None]] = loop.create_future()
         self._jobs.put((work, outcome))

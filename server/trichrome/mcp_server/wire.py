@@ -3,7 +3,9 @@
 Guarantees. Nothing but protocol reaches the real stdout: descriptor 1 is pointed at stderr, descriptor 0 at the null
 device, and the wire lives on private copies. A line that cannot be taken gets an answer where its id can be seen, and
 never stops the server: too long, not JSON, a lone surrogate, not UTF-8. A result that cannot be encoded becomes an
-error of its own request. Memory stays bounded whatever a line holds; reading goes on while nobody takes the answers.
+error of its own request. What comes in takes bounded memory, whatever a line holds. Reading goes on while nobody takes
+the answers, so that a cancellation and the end of input are seen; the answers wait in memory, so a client that goes on
+asking and never reads makes its own server grow.
 """
 
 from __future__ import annotations
@@ -252,8 +254,8 @@ class _Stream:
 class Writer(_Stream):
     """The messages that go out, in the order in which they are sent.
 
-    Most go to the pipe at once. What it does not take is written as soon as it does, whatever becomes of the sender:
-    half a line would spoil the next one. The sender waits for that, so that little piles up.
+    Most go to the pipe at once. What it does not take is written by one task as soon as it does, and so is all that is
+    sent until then, whatever becomes of the sender: half a line would spoil the next one. The sender waits for that.
 
     Args:
         wire: where to.
@@ -285,11 +287,13 @@ class Writer(_Stream):
 
     def put(self, line: bytes) -> int:
         """Write a line, now or soon; answers how many bytes will have been written then."""
-        end = self._ended + len(self._left) + len(line)
+        is_next = not self._left
         self._left += line
-        self._push()
-        if self._left:
-            self._is_full.set()
+        end = self._ended + len(self._left)
+        if is_next:  # otherwise senders wait for what is left, and only the task that writes it wakes them
+            self._push()
+            if self._left:
+                self._is_full.set()
         return end
 
     def _push(self) -> None:

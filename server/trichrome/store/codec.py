@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import typing
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic_core import from_json, to_json
@@ -60,8 +61,19 @@ def _readers(cls: type) -> list[tuple[str, Callable[[Any], Any]]]:
 _READERS: Final = {kind: _readers(cls) for kind, cls in KINDS.items()}
 _LISTS: Final = [name for name, _ in _readers(Report)]
 _DEFAULTS: Final = {
-    cls: [(field.name, field.default) for field in dataclasses.fields(cls)] for cls in (*KINDS.values(), Report)
+    cls: {field.name: field.default for field in dataclasses.fields(cls)} for cls in (*KINDS.values(), Report)
 }
+_REQUIRED: Final = {
+    kind: frozenset(name for name, default in _DEFAULTS[cls].items() if default is dataclasses.MISSING)
+    for kind, cls in KINDS.items()
+}
+_KNOWN: Final = {kind: frozenset(_DEFAULTS[cls]) for kind, cls in KINDS.items()}
+
+
+@lru_cache(maxsize=1024)
+def _is_form(kind: str, *names: str) -> bool:
+    """Whether a kind has fields of these names, and needs no other; a log holds few forms, each very often."""
+    return _REQUIRED[kind] <= set(names) <= _KNOWN[kind]
 
 
 def compact(value: object) -> str:
@@ -75,17 +87,13 @@ def encode(event: Event) -> tuple[str, int, str]:
     return kind, SCHEMAS[kind], compact(_fields(event))
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, default in _DEFAULTS[type(value)]:
-        content = getattr(value, name)
-        if content is default or content == default:
-            continue
-        if isinstance(content, Report):
-            content = _fields(content)
-        elif isinstance(content, AttemptId):
-            content = str(content)
-        fields[name] = content
+def _fields(value: Event | Report) -> dict[str, Any]:
+    defaults = _DEFAULTS[type(value)]
+    fields = {name: content for name, content in vars(value).items() if content != defaults[name]}
+    if "report" in fields:
+        fields["report"] = _fields(fields["report"])
+    if "reviews" in fields:
+        fields["reviews"] = str(fields["reviews"])
     return fields
 
 
@@ -94,6 +102,7 @@ def decode(kind: str, schema: int, payload: str) -> Event:
 
     Raises:
         StoreTooNewError: a kind or schema that only a newer program knows.
+        ValueError: a payload that is none of its kind.
     """
     newest = SCHEMAS.get(kind, -1)
     if schema > newest:
@@ -102,6 +111,8 @@ def decode(kind: str, schema: int, payload: str) -> Event:
     if schema < newest:
         for step in range(schema, newest):
             fields = UPCASTS[kind, step](fields)
+    if not _is_form(kind, *fields):
+        raise ValueError(f"a payload that is no {kind} of schema {newest}")
     for name, read in _READERS[kind]:
         if name in fields:
             fields[name] = read(fields[name])

@@ -102,8 +102,8 @@ class _Transaction(FoldedTables):
     def brief(self, task: TaskId) -> Brief:
         return task_log.brief(self._said(task, task_log.BRIEF_KINDS))
 
-    def _said(self, task: TaskId, kinds: Collection[str]) -> list[Recorded]:
-        return [each for each in self._store.log if each.stream == task and type(each.event).__name__ in kinds]
+    def _said(self, task: TaskId, kinds: Collection[str]) -> list[Event]:
+        return [each.event for each in self._store.log if each.stream == task and type(each.event).__name__ in kinds]
 
     def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
         lines = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from trichrome.domain.events import Event, OnLeadGone, Outcome, Report
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
@@ -79,6 +79,10 @@ class Principal:
     role: str | None
     lease_seconds: float
     connected: bool = True
+
+
+NOBODYS_LEASE_SECONDS: Final = 600.0
+"""How long an attempt lives without renewal whose principal is not known (any more)."""
 
 
 @dataclass(frozen=True, slots=True)

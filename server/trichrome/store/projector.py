@@ -48,9 +48,6 @@ from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Recorded
 
-Ending = TaskCompleted | ReviewRequested | AttemptFailed | TaskFailed
-"""What an attempt's own report comes with."""
-
 UNSEEN: Final = ("LogSalvaged", "ProgressReported", "ResultSuperseded")
 """Kinds of events that no view shows."""
 

@@ -15,6 +15,7 @@ from trichrome.domain.events import (
     AttemptFailed,
     AttemptResumed,
     ChangesRequested,
+    Event,
     Outcome,
     Report,
     ResultSuperseded,
@@ -28,29 +29,27 @@ from trichrome.domain.events import (
 )
 from trichrome.domain.ids import AttemptId, TaskId
 from trichrome.domain.tasks import Brief
-from trichrome.store.port import Recorded, Reported
+from trichrome.store.port import Reported
 
 BRIEF_KINDS: Final = tuple(kind.__name__ for kind in (TaskCreated, TaskAmended, ChangesRequested))
 """The kinds that `brief` looks at."""
-REPORT_KINDS: Final = tuple(
-    kind.__name__
-    for kind in (
-        TaskClaimed, AttemptAdopted, AttemptResumed,
-        TaskCompleted, ReviewRequested, AttemptFailed, TaskFailed, ResultSuperseded,
-    )
-)  # fmt: skip
+ENDINGS: Final = tuple(kind.__name__ for kind in (TaskCompleted, ReviewRequested, AttemptFailed, TaskFailed))
+"""The kinds that bring the report of an attempt in its time."""
+REPORT_KINDS: Final = (
+    *ENDINGS,
+    *(kind.__name__ for kind in (ResultSuperseded, TaskClaimed, AttemptAdopted, AttemptResumed)),
+)
 """The kinds that `reports` looks at."""
 
 
-def brief(log: Iterable[Recorded]) -> Brief:
+def brief(log: Iterable[Event]) -> Brief:
     """What the task's worker reads.
 
     Args:
         log: the task's events of `BRIEF_KINDS`, in order.
     """
     found: Brief | None = None
-    for recorded in log:
-        event = recorded.event
+    for event in log:
         if isinstance(event, TaskCreated):
             found = tasks.brief(event)
         elif found is not None:
@@ -59,7 +58,7 @@ def brief(log: Iterable[Recorded]) -> Brief:
     return found
 
 
-def reports(task: TaskId, log: Iterable[Recorded]) -> list[Reported]:
+def reports(task: TaskId, log: Iterable[Event]) -> list[Reported]:
     """Every report on the task, in the order they came.
 
     Args:
@@ -73,8 +72,8 @@ def reports(task: TaskId, log: Iterable[Recorded]) -> list[Reported]:
         if attempt is not None and report is not None:
             found.append(Reported(AttemptId(task, attempt), by, outcome, report, digest or ""))
 
-    for recorded in log:
-        match recorded.event:
+    for said in log:
+        match said:
             case TaskClaimed() | AttemptAdopted() | AttemptResumed() as begun:
                 worker = begun.worker
             case TaskCompleted() as event:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from trichrome.store.port import Store
 
 _DAMAGED: Final = (
-    "Stop the workers and copy .trichrome aside. Then move events.db with its -wal and -shm away, to begin a new log."
+    "Stop the workers and copy .trichrome aside, with `cp -R`. Then move events.db with its -wal and -shm away, to "
+    "begin a new log."
 )
 _VIEWS_DIFFER: Final = (
     "The log itself is whole, nothing is lost: `trichrome doctor --rebuild` makes the views anew from it."

@@ -57,17 +57,16 @@ def refresh(tables: Tables, task: TaskId) -> None:
     tables.connection.execute("update tasks set claimable = ? where number = ?", (is_free(tables, state), number(task)))
 
 
+HELD_BACK: Final = "(number in (select task from dues) or run in (select number from runs where paused = 1))"
+"""What keeps a ready task from being claimed, but for the files it changes; as a condition on `tasks`."""
+
+
 def refresh_run(tables: Tables, run: Run) -> None:
     """Judge anew whether a run's tasks may be claimed; those that change no files without a look at each."""
     mine = number(run.id)
-    if run.paused:
-        tables.connection.execute(
-            "update tasks set claimable = 0 where run = ? and ended is null and claimable = 1", (mine,)
-        )
-        return
     tables.connection.execute(
-        "update tasks set claimable = 1 where run = ? and ended is null and state = 'ready' and files is null "
-        "and number not in (select task from dues)",
+        f"update tasks set claimable = not {HELD_BACK} "
+        "where run = ? and ended is null and state = 'ready' and files is null",
         (mine,),
     )
     with_files = "select number from tasks where run = ? and ended is null and state = 'ready' and files is not null"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import apsw
 
@@ -21,11 +22,11 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise translation(path, error) from error
+        raise_translated(path, error)
 
 
-def translation(path: Path, error: apsw.Error) -> Exception:
-    """What an error of the driver means for whoever called; the error itself where it is a defect of ours."""
+def raise_translated(path: Path, error: apsw.Error) -> NoReturn:
+    """Raise what an error of the driver means for whoever called; the error itself where it is a defect of ours."""
     match error:
         case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
             why = f"Another program holds {path} for too long. Try again; `trichrome doctor` shows who is connected."
@@ -43,5 +44,5 @@ def translation(path: Path, error: apsw.Error) -> Exception:
                 "Check the disk, then try again."
             )
         case _:
-            return error
-    return StoreUnavailableError(why)
+            raise error
+    raise StoreUnavailableError(why) from error

@@ -185,19 +185,23 @@ class _Held:
         self._put(_PUT_KEY, self._keys)
         self._put(INSERT_PAST_ATTEMPT, self._past_attempts)
         self._put(_PUT_RUN, [(number(run.id), run.lead, run.paused, run.on_lead_gone) for run in self._runs.values()])
-        self._put(_PUT_MESSAGE, [(number(each.id), each.sender, each.text) for each in self._messages.values()])
-        self._messages = {each.id: each for each in self._messages.values() if each.undelivered}
+        self._put_messages([each for each in self._messages.values() if not each.undelivered])
         for put_out in (self._tasks, self._ended, self._runs):
             put_out.clear()
         for rows in (self._paths, self._edges, self._keys, self._past_attempts):
             rows.clear()
 
+    def _put_messages(self, messages: Sequence[Message]) -> None:
+        self._put(_PUT_MESSAGE, [(number(each.id), each.sender, each.text) for each in messages])
+        self._put(_PUT_RECEIVER, [(worker, number(each.id)) for each in messages for worker in each.undelivered])
+        for each in messages:
+            del self._messages[each.id]
+
     def finish(self) -> None:
         """Put out the rest."""
         self._put_out()
+        self._put_messages(list(self._messages.values()))
         now = self._now
-        waiting = self._messages.values()
-        self._put(_PUT_RECEIVER, [(worker, number(each.id)) for each in waiting for worker in each.undelivered])
         self._put(_PUT_NOTE, [(note.name, note.text, note.version, note.by) for note in self._notes.values()])
         self._put(
             _PUT_DUE,

@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,29 +20,30 @@ GATE_SECONDS: Final = 2.0
 
 
 class Gate:
-    """Turns at a file's gate, for one thread at a time."""
+    """Turns at a file's gate: `with gate:` waits for one, or for the deadline. For one thread at a time."""
 
     def __init__(self, path: Path, *, seconds: float = GATE_SECONDS) -> None:
         self._path = path
         self._seconds = seconds
         self._locks: _Locks | None = None
         self._stand_in: _StandIn | None = None
+        self._held: _Locks | None = None
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for our turn, or for the deadline, and hold it.
+    def __enter__(self) -> None:
+        """Wait for our turn, or for the deadline.
 
         Raises:
             StoreUnavailableError: the lock files cannot be made.
         """
-        held = self._take()
-        try:
-            yield
-        finally:
-            if held is not None:
-                held.release()
+        self._held = self._taken()
 
-    def _take(self) -> _Locks | None:
+    def __exit__(self, *_: object) -> None:
+        """Let the next one through."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def _taken(self) -> _Locks | None:
         """The locks that hold the gate for us now; None when the deadline passed."""
         if self._locks is None:
             self._locks = _Locks(self._path)
@@ -119,9 +118,15 @@ class _StandIn:
         """Whether the gate is ours, after at most so long."""
         with self._changed:
             self._stands, self._is_awaited, self._has_it = True, True, False
-            self._changed.notify()
-            self._changed.wait_for(lambda: self._has_it, seconds)
-            self._is_awaited = False
+            try:
+                self._changed.notify()
+                self._changed.wait_for(lambda: self._has_it, seconds)
+            except BaseException:
+                if self._has_it:
+                    self.locks.release()
+                raise
+            finally:
+                self._is_awaited = False
             return self._has_it
 
     def leave(self) -> None:

@@ -198,9 +198,10 @@ def m0004_fewer_indexes(db: Database) -> None:
 
 @MIGRATIONS()
 def m0005_said_once(db: Database) -> None:
-    """Briefs and reports stand in the log, and nowhere else."""
+    """Briefs and reports stand in the log, and nowhere else. A program that looks for them is too old from here on."""
     for table in ("briefs", "reports"):
         db.execute(f"drop table {table}")
+    db.execute("update log set minimum_version = 5")
 
 
 def pending(version: int) -> list[tuple[str, Any]]:

@@ -7,6 +7,7 @@ transaction, so that a crash leaves the views as they were.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,7 @@ CACHE_KIBIBYTES: Final = 64 * 1024
 """Memory for pages while it lasts: with SQLite's usual 2 MiB, pages are written several times."""
 
 _NOT_YET: Final = (
-    "update tasks indexed by tasks_claimable set claimable = 0 where claimable = 1 "
-    "and (number in (select task from dues) or run in (select number from runs where paused = 1))"
+    f"update tasks indexed by tasks_claimable set claimable = 0 where claimable = 1 and {claim_index.HELD_BACK}"
 )
 
 
@@ -37,15 +37,16 @@ def rebuild(connection: apsw.Connection, clock: Clock) -> None:
     now = clock.now()
     with _roomy(connection), _without_indexes(connection):
         _empty(connection)
-        if not (_is_long(connection) and fold_apart(Path(connection.filename), now, connection.executemany)):
+        if not (_pays_apart(connection) and fold_apart(Path(connection.filename), now, connection.executemany)):
             _empty(connection)
             fold(connection, now, connection.executemany)
     _settle(SqliteTables(connection, clock))
 
 
-def _is_long(connection: apsw.Connection) -> bool:
+def _pays_apart(connection: apsw.Connection) -> bool:
+    """Whether there is enough to fold, and somebody to fold it."""
     last = row(connection, "select max(position) from events")
-    return last is not None and (last[0] or 0) >= LONG and (os.cpu_count() or 1) > 1
+    return last is not None and (last[0] or 0) >= LONG and (os.cpu_count() or 1) > 1 and bool(sys.executable)
 
 
 def _empty(connection: apsw.Connection) -> None:

@@ -37,15 +37,18 @@ INSERT_PAST_ATTEMPT: Final = (
 
 _task = maker(Task)
 _attempt = maker(Attempt)
+_ATTEMPT: Final = CLAIMABLE - 6
+"""Where the columns of the last attempt begin in a row of `SELECT_TASK`."""
 _NO_ATTEMPT: Final = (None,) * 6
 
 
 def task_from(columns: tuple[Any, ...]) -> Task:
     """A task from a row of `SELECT_TASK`."""
     attempt = None
-    if columns[22] is not None:
-        held = tuple(Hold(path, mode) for path, mode in json.loads(columns[27])) if columns[27] else ()
-        attempt = _attempt(columns[22], columns[23], columns[24], columns[25], columns[26], held)
+    number_, worker, principal, state, digest, holding = columns[_ATTEMPT:CLAIMABLE]
+    if number_ is not None:
+        held = tuple(Hold(path, mode) for path, mode in json.loads(holding)) if holding else ()
+        attempt = _attempt(number_, worker, principal, state, digest, held)
     return _task(
         TaskId(f"t{columns[0]}"),
         RunId(f"r{columns[1]}"),

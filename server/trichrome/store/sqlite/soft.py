@@ -13,7 +13,7 @@ import apsw
 
 from trichrome.clock import Clock
 from trichrome.domain.ids import AttemptId, MessageId, TaskId, number
-from trichrome.store.port import LiveAttempt, Principal, Worker
+from trichrome.store.port import NOBODYS_LEASE_SECONDS, LiveAttempt, Principal, Worker
 from trichrome.store.sqlite import claim_index
 from trichrome.store.sqlite.connection import row, rows
 from trichrome.store.sqlite.tables import SqliteTables
@@ -268,6 +268,6 @@ class SoftState(SqliteTables):
             attempt, ceiling = ceilings.get(number(live.attempt.task), (0, None))
             self.start_lease(
                 live.attempt,
-                lease_seconds=principal.lease_seconds if principal is not None else 600.0,
+                lease_seconds=principal.lease_seconds if principal is not None else NOBODYS_LEASE_SECONDS,
                 ceiling_seconds=ceiling if attempt == live.attempt.number else None,
             )

@@ -28,7 +28,7 @@ from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
 from trichrome.store.projector import fold_in
 from trichrome.store.sqlite import claim_index
 from trichrome.store.sqlite.connection import Durability, check_version, open_file, row, rows
-from trichrome.store.sqlite.errors import translated, translation
+from trichrome.store.sqlite.errors import raise_translated, translated
 from trichrome.store.sqlite.gate import Gate
 from trichrome.store.sqlite.rows import SELECT_TASK, task_from
 from trichrome.store.sqlite.soft import SoftState
@@ -52,13 +52,12 @@ _CLAIMABLE: Final = (
     "where claimable = 1 and role = ? and author is not ? order by priority, number limit 1"
 )
 
-_SAID: Final = f"{_EVENTS} where stream = ? and kind in ({{}}) order by version"
+_SAID: Final = "select kind, schema, payload from events where stream = ? and kind in ({}) order by version"
 _SAID_IN_BRIEF: Final = _SAID.format(", ".join(map(repr, task_log.BRIEF_KINDS)))
 _SAID_IN_REPORTS: Final = _SAID.format(", ".join(map(repr, task_log.REPORT_KINDS)))
 _SUMMARY: Final = (
     "select payload ->> '$.report.summary' as summary from events where stream = ? "
-    "and kind in ('TaskCompleted', 'ReviewRequested', 'AttemptFailed', 'TaskFailed') and summary is not null "
-    "order by version desc limit 1"
+    f"and kind in ({', '.join(map(repr, task_log.ENDINGS))}) and summary is not null order by version desc limit 1"
 )
 
 
@@ -183,8 +182,8 @@ class _Transaction(SoftState):
     def brief(self, task: TaskId) -> Brief:
         return task_log.brief(self._said(task, _SAID_IN_BRIEF))
 
-    def _said(self, task: TaskId, sql: str) -> list[Recorded]:
-        return [_recorded(each) for each in rows(self.connection, sql, task)]
+    def _said(self, task: TaskId, sql: str) -> list[Event]:
+        return [codec.decode(*each) for each in rows(self.connection, sql, task)]
 
     def list_tasks(self, chosen: TaskFilter) -> list[TaskLine]:
         conditions, parameters = ["1 = 1"], list[Any]()
@@ -290,22 +289,22 @@ class SqliteStore:
                 check_version(self._connection)
                 yield _Transaction(self._connection, self._clock, "", "")
             except apsw.Error as error:
-                raise translation(self._path, error) from error
+                raise_translated(self._path, error)
             finally:
                 self._end_transaction()
 
     @contextmanager
     def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
         """All of it on return, nothing of it on an exception."""
-        with self._turn, self._gate.turn():
-            self._check_identity()
+        with self._turn, self._gate:
             try:
+                self._check_identity()
                 self._connection.execute("begin immediate")
                 check_version(self._connection)
                 yield _Transaction(self._connection, self._clock, actor, causation)
                 self._connection.execute("commit")
             except apsw.Error as error:
-                raise translation(self._path, error) from error
+                raise_translated(self._path, error)
             finally:
                 self._end_transaction()
         self._bell.ring()
@@ -332,13 +331,19 @@ class SqliteStore:
 
     def has_claimable(self, roles: Sequence[str]) -> bool:
         """Whether a claim is worth trying, by one look at the claim index."""
-        with self._turn, translated(self._path):
-            return any(row(self._connection, _CLAIMABLE, role, "") is not None for role in roles)
+        return any(self._finds(_CLAIMABLE, role, "") for role in roles)
 
     def has_undelivered(self) -> bool:
         """Whether anybody has a message waiting."""
+        return self._finds("select 1 from inbox limit 1")
+
+    def _finds(self, sql: str, *parameters: Any) -> bool:
         with self._turn, translated(self._path):
-            return row(self._connection, "select 1 from inbox limit 1") is not None
+            try:
+                return row(self._connection, sql, *parameters) is not None
+            except apsw.SQLError:
+                check_version(self._connection)  # a newer program may have changed the tables
+                raise
 
     def watch(self) -> SqliteWatch:
         """Begin to watch for changes."""
