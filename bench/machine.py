@@ -55,7 +55,7 @@ def look() -> Machine:
         return Machine(
             cpu=_cpu(),
             cores=os.cpu_count() or 1,
-            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            system=f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
             python=f"{platform.python_implementation()} {platform.python_version()}",
             sqlite=f"{apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})",
             mcp=importlib.metadata.version("mcp"),
