@@ -79,7 +79,7 @@ def _waiting_claims(
 
     with _by_hand(folder, durability, "told") as told, _by_hand(folder, durability, "polled") as polled:
         samples = interleaved(rounds, {"ours": ours, "told": told.claims, "polled": polled.claims})
-    says = "from create_task to the answer of a claim_task that waits in another process"
+    says = f"from create_task to the answer of a claim_task that waits in another process ({durability})"
     _add(taken, f"waking.claim.{durability}", says, samples, {"told": TOLD, "polled": POLLED})
 
 
@@ -96,7 +96,7 @@ def _waits(taken: Taken, durability: Durability, folder: Path, worker: Talk, *, 
             return _first_to_last(cause=lambda: _call(worker, "report_result", **report), effect=line)[0]
 
         samples = interleaved(rounds, {"ours": ours, "told": told.reports})
-    says = "from report_result to the line of `trichrome wait` that tells of it"
+    says = f"from report_result to the line of `trichrome wait` that tells of it ({durability})"
     _add(taken, f"waking.wait.{durability}", says, samples, {"told": TOLD})
 
 

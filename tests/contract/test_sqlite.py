@@ -255,6 +255,20 @@ def test_a_form_that_takes_something_away_is_for_programs_that_know_it() -> None
     assert minimum[-1] == max(takes_away)
 
 
+def test_a_transaction_within_another_is_refused_and_the_outer_one_goes_on(project: Project, worker: Worker) -> None:
+    with project.store.writing(actor="x", causation="x") as outer:
+        run = outer.new_run()
+        outer.append(run, [RunCreated(run=run, lead="x")])
+        with (
+            pytest.raises(apsw.SQLError, match="within a transaction"),
+            project.store.writing(actor="y", causation="y"),
+        ):
+            pass
+
+    with project.store.reading() as view:
+        assert view.run(run) is not None
+
+
 OLD_FORM = 3
 """The last form that says briefs and reports twice."""
 

@@ -286,27 +286,29 @@ class SqliteStore:
             self._check_identity()
             try:
                 self._connection.execute("begin")
-                check_version(self._connection)
-                yield _Transaction(self._connection, self._clock, "", "")
+                try:
+                    check_version(self._connection)
+                    yield _Transaction(self._connection, self._clock, "", "")
+                finally:
+                    self._end_transaction()
             except apsw.Error as error:
                 raise_translated(self._path, error)
-            finally:
-                self._end_transaction()
 
     @contextmanager
     def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
         """All of it on return, nothing of it on an exception."""
         with self._turn, self._gate:
+            self._check_identity()
             try:
-                self._check_identity()
                 self._connection.execute("begin immediate")
-                check_version(self._connection)
-                yield _Transaction(self._connection, self._clock, actor, causation)
-                self._connection.execute("commit")
+                try:
+                    check_version(self._connection)
+                    yield _Transaction(self._connection, self._clock, actor, causation)
+                    self._connection.execute("commit")
+                finally:
+                    self._end_transaction()
             except apsw.Error as error:
                 raise_translated(self._path, error)
-            finally:
-                self._end_transaction()
         self._bell.ring()
 
     def _seen(self) -> tuple[int, int] | None:
