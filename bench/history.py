@@ -37,6 +37,8 @@ from trichrome.domain.notes import Note
 from trichrome.domain.tasks import Task
 from trichrome.store import codec
 from trichrome.store.port import Principal
+from trichrome.store.sqlite.rows import INSERT_EVENT
+from trichrome.store.sqlite.rows import event as event_row
 
 Head = Literal["free", "blocked", "future", "conflict"]
 RUN: Final = 20
@@ -45,10 +47,6 @@ AT_ONCE: Final = 4
 """Runs that go on beside each other, and workers of each."""
 _MONTH: Final = 30 * 24 * 3600.0
 _BATCH: Final = 10_000
-_INSERT: Final = (
-    "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _SENTENCES: Final = (
     "Read the modules that open a session and say who may call them.",
     "The handler answers before the token is checked when the header is missing.",
@@ -143,20 +141,17 @@ class _Log:
         version, previous = self._heads.get(stream, (0, codec.NO_DIGEST))
         for event in events:
             version += 1
-            kind, schema, payload = codec.encode(event)
-            digest = codec.digest(
-                previous,
+            values = event_row(
+                event,
                 stream=stream,
                 version=version,
-                schema=schema,
-                kind=kind,
-                payload=payload,
+                previous=previous,
                 recorded_at=self._now,
                 actor=actor,
                 causation=causation,
             )
-            self._rows.append((stream, version, schema, kind, payload, self._now, actor, causation, previous, digest))
-            previous = digest
+            self._rows.append(values)
+            previous = values[-1]
         self._heads[stream] = (version, previous)
         self.position += len(events)
         if len(self._rows) >= _BATCH:
@@ -173,7 +168,7 @@ class _Log:
 
     def write(self) -> None:
         """Put the rows into the file."""
-        self._connection.executemany(_INSERT, self._rows)
+        self._connection.executemany(INSERT_EVENT, self._rows)
         self._rows.clear()
 
 

@@ -6,10 +6,12 @@ import json
 from typing import Any, Final, cast
 
 from trichrome.domain import ids
+from trichrome.domain.events import Event
 from trichrome.domain.ids import RunId, TaskId, number
 from trichrome.domain.reservations import Hold
 from trichrome.domain.tasks import Attempt, AttemptState, Task
 from trichrome.domain.values import maker
+from trichrome.store import codec
 from trichrome.store.codec import compact
 
 STATIC: Final = (
@@ -34,12 +36,35 @@ PAST_ATTEMPTS: Final = "select task, number, worker, principal, state, digest fr
 INSERT_PAST_ATTEMPT: Final = (
     "insert into past_attempts (task, number, worker, principal, state, digest) values (?, ?, ?, ?, ?, ?)"
 )
+INSERT_EVENT: Final = (
+    "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 _task = maker(Task)
 _attempt = maker(Attempt)
 _ATTEMPT: Final = CLAIMABLE - 6
 """Where the columns of the last attempt begin in a row of `SELECT_TASK`."""
 _NO_ATTEMPT: Final = (None,) * 6
+
+
+def event(
+    event: Event, *, stream: str, version: int, previous: bytes, recorded_at: float, actor: str, causation: str
+) -> tuple[Any, ...]:
+    """The values of `INSERT_EVENT`; the last one is the digest, which the stream's next event names as `previous`."""
+    kind, schema, payload = codec.encode(event)
+    digest = codec.digest(
+        previous,
+        stream=stream,
+        version=version,
+        schema=schema,
+        kind=kind,
+        payload=payload,
+        recorded_at=recorded_at,
+        actor=actor,
+        causation=causation,
+    )
+    return (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest)
 
 
 def task_from(columns: tuple[Any, ...]) -> Task:

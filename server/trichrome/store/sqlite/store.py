@@ -30,7 +30,8 @@ from trichrome.store.sqlite import claim_index
 from trichrome.store.sqlite.connection import Durability, check_version, open_file, row, rows
 from trichrome.store.sqlite.errors import raise_translated, translated
 from trichrome.store.sqlite.gate import Gate
-from trichrome.store.sqlite.rows import SELECT_TASK, task_from
+from trichrome.store.sqlite.rows import INSERT_EVENT, SELECT_TASK, task_from
+from trichrome.store.sqlite.rows import event as event_row
 from trichrome.store.sqlite.soft import SoftState
 from trichrome.store.sqlite.tables import load, past_attempts
 from trichrome.store.sqlite.watch import Bell, SqliteWatch
@@ -43,10 +44,6 @@ _EVENTS: Final = (
 _BEGINNINGS: Final = (TaskCreated, RunCreated, MessageSent)
 """Events that open their stream, so that nobody need look for its head; a second one the log's index refuses."""
 _HEAD: Final = "select version, digest from events where stream = ? order by version desc limit 1"
-_INSERT_EVENT: Final = (
-    "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _CLAIMABLE: Final = (
     "select priority, number from tasks indexed by tasks_claimable "
     "where claimable = 1 and role = ? and author is not ? order by priority, number limit 1"
@@ -89,25 +86,19 @@ class _Transaction(SoftState):
         position = 0
         for event in events:
             version += 1
-            kind, schema, payload = codec.encode(event)
-            digest = codec.digest(
-                previous,
+            values = event_row(
+                event,
                 stream=stream,
                 version=version,
-                schema=schema,
-                kind=kind,
-                payload=payload,
+                previous=previous,
                 recorded_at=wall,
                 actor=self._actor,
                 causation=self._causation,
             )
-            self.connection.execute(
-                _INSERT_EVENT,
-                (stream, version, schema, kind, payload, wall, self._actor, self._causation, previous, digest),
-            )
+            self.connection.execute(INSERT_EVENT, values)
             position = self.connection.last_insert_rowid()
             fold_in(self, stream, event, position=position, recorded_at=wall)
-            previous = digest
+            previous = values[-1]
         return position
 
     def _head(self, stream: str) -> tuple[int, bytes]:
