@@ -252,7 +252,7 @@ def test_a_form_that_takes_something_away_is_for_programs_that_know_it() -> None
 
     minimum = [int(sql.rpartition("=")[2]) for sql, _ in pending(0) if sql.startswith("update log set minimum_version")]
 
-    assert minimum[-1] == max(takes_away)
+    assert minimum[-1] >= max(takes_away)
 
 
 def test_a_transaction_within_another_is_refused_and_the_outer_one_goes_on(project: Project, worker: Worker) -> None:

@@ -204,6 +204,17 @@ def m0005_said_once(db: Database) -> None:
     db.execute("update log set minimum_version = 5")
 
 
+@MIGRATIONS()
+def m0006_survival(db: Database) -> None:
+    """Signs of life of workers, and the boot in which the log was last written without syncing each commit."""
+    db.execute(
+        "create table signs (principal text, agent text, kind text, boot text, at real, detail text, "
+        "primary key (principal, agent, kind)) strict, without rowid"
+    )
+    db.table("log").add_column("boot", str)
+    db.execute("update log set minimum_version = 6")
+
+
 def pending(version: int) -> list[tuple[str, Any]]:
     """The statements, with their parameters, that bring a file from a version to the latest."""
     statements: list[tuple[str, Any]] = []
