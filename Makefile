@@ -7,7 +7,7 @@ BENCH  := $(VENV)/.bench
 LOCK   := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint soak bench bench-quick lock format clean
+.PHONY: help demo test check lint soak simulate bench bench-quick lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,8 +38,11 @@ lint: $(READY) ## format, lint, types, layers
 
 check: lint test ## the whole gate: what CI runs
 
-soak: $(READY) ## the long kill tests with their full counts (minutes)
+soak: $(READY) ## the long tests with their full counts: kills, power cuts, fuzzing (a quarter of an hour)
 	$(BIN)/python -m pytest -m soak -s
+
+simulate: $(READY) ## 100,000 simulated histories with crashes, each from a seed (a quarter of an hour)
+	$(BIN)/python -m tests.simulation --seeds 100000 --jobs 2
 
 bench: $(BENCH) ## every figure of docs/performance.md, measured anew (ten minutes)
 	$(BIN)/python -m bench

@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
@@ -54,26 +56,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as `nohup` leaves it
             signal.signal(ending, signal.default_int_handler)
     try:
-        record = _measured(names, Scale(chosen.quick))
+        with _alone():
+            record = _measured(names, Scale(chosen.quick))
+            _write(record, keeps=chosen.keep)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted: nothing was recorded, and nothing is left running\n")
         return INTERRUPTED
-    _write(record, keeps=chosen.keep)
+    except _CannotBeginError as error:
+        sys.stderr.write(f"{error} Nothing was measured.\n")
+        return 1
     return 0 if all(family.taken is not None for family in record.families) else 1
 
 
+class _CannotBeginError(Exception):
+    """Why nothing can be measured here now."""
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no second run of this checkout begin: both would measure each other, and write the same files.
+
+    Raises:
+        _CannotBeginError: there is another one, or nothing can be written here.
+    """
+    lock = FileLock(RESULTS / "lock", timeout=0)
+    try:
+        RESULTS.mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise _CannotBeginError(
+            "Another run of this checkout is measuring, and two at once measure each other. Begin when it is done."
+        ) from None
+    except OSError as error:
+        raise _CannotBeginError(
+            f"{RESULTS} cannot be written: {error.strerror}. Run it in a checkout of your own."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _measured(names: Sequence[str], scale: Scale) -> report.Record:
-    RESULTS.mkdir(exist_ok=True)
     ground = machine.look()
     if warning := report.busy(ground):
         sys.stderr.write(f"{warning}\n")
     console, progress, families = _console(), _Progress(len(names)), list[Family]()
+    chosen: report.Chosen = "quick" if scale.is_quick else "full"
     for name in names:
         progress.begin(name)
         families.append(take(name, scale, folder=RESULTS, tell=progress.tell))
         progress.end()
-        _show(console, families[-1])
-    return report.Record(ground, "quick" if scale.is_quick else "full", tuple(families))
+        _show(console, families[-1], chosen)
+    return report.Record(ground, chosen, tuple(families))
 
 
 class _Progress:
@@ -104,11 +139,11 @@ class _Progress:
         sys.stderr.flush()
 
 
-def _show(console: Console, family: Family) -> None:
+def _show(console: Console, family: Family, scale: report.Chosen) -> None:
     if family.name == "counts" and family.taken is not None:
         report.show_counts(console, family, counts.has_changed)
     else:
-        report.show_family(console, family)
+        report.show_family(console, family, scale)
 
 
 def _write(record: report.Record, *, keeps: bool) -> None:

@@ -28,7 +28,20 @@ from pydantic import TypeAdapter
 
 from bench.measure import Scale, Taken
 
-FAMILIES: Final = ("roundtrip", "cycles", "peers", "size", "crowd", "start", "waking", "log", "tokens", "counts")
+FAMILIES: Final = (
+    "roundtrip",
+    "cycles",
+    "peers",
+    "size",
+    "crowd",
+    "start",
+    "waking",
+    "rescue",
+    "log",
+    "backup",
+    "tokens",
+    "counts",
+)
 PACKAGE: Final = "bench"
 """Where their modules are."""
 LIMIT_SECONDS: Final = (600, 150)

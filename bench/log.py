@@ -2,7 +2,7 @@
 
 A log of a million events, as a project would have written it: runs of about 20 tasks, several at a time, with
 dependencies, files, reviews, progress, failures, rescues, messages and notes. Its views are thrown away and made anew
-from nothing, as `trichrome doctor --rebuild` does. The floor is what any rebuild has to do: read every event, in order,
+from nothing, as `trichrome repair --views` does. The floor is what any rebuild has to do: read every event, in order,
 and parse its JSON. From 100,000 events on two processes fold the log while another writes the tables, so how many cores
 there are makes a difference; the floor has one.
 

@@ -36,7 +36,7 @@ _STYLE: Final[Any] = {
 
 
 def svg(plot: Plot) -> str:
-    """Draw a plot: lines over numbers, groups of bars over words."""
+    """Draw a plot: lines over numbers; over words groups of bars, or of dots where the axis has no zero to stand on."""
     from matplotlib import style
     from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def svg(plot: Plot) -> str:
         figure = Figure(figsize=(6.4, 3.2), layout="constrained")
         axes = figure.add_subplot()
         is_words = any(isinstance(x, str) for points in plot.lines.values() for x, _ in points)
-        (_bars if is_words else _lines)(axes, plot)
+        (_lines if not is_words else _dots if plot.is_log[1] else _bars)(axes, plot)
         axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
         axes.set_axisbelow(True)
         axes.margins(y=0.1)
@@ -76,11 +76,11 @@ def _lines(axes: Axes, plot: Plot) -> None:
 
 
 def _bars(axes: Axes, plot: Plot) -> None:
-    words = list(dict.fromkeys(str(x) for points in plot.lines.values() for x, _ in points))
     wide = 0.8 / len(plot.lines)
+    places = _places(axes, plot, apart=wide)
     for index, (name, points) in enumerate(plot.lines.items()):
         axes.bar(
-            [words.index(str(x)) + wide * (index + 0.5) - 0.4 for x, _ in points],
+            places[name],
             [y for _, y in points],
             wide,
             label=name,
@@ -88,7 +88,32 @@ def _bars(axes: Axes, plot: Plot) -> None:
             hatch=_HATCHES[index % len(_HATCHES)],
             edgecolor="none" if index == 0 else _NEUTRAL,
         )
+
+
+def _dots(axes: Axes, plot: Plot) -> None:
+    places = _places(axes, plot, apart=0.14)
+    for index, (name, points) in enumerate(plot.lines.items()):
+        axes.plot(
+            places[name],
+            [y for _, y in points],
+            linestyle="none",
+            label=name,
+            color=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=7,
+        )
+    axes.set_yscale("log")
+    axes.grid(axis="x")
+
+
+def _places(axes: Axes, plot: Plot, *, apart: float) -> dict[str, list[float]]:
+    """Write the words below the axis; answers where each series' points stand, side by side around their words."""
+    words = list(dict.fromkeys(str(x) for points in plot.lines.values() for x, _ in points))
     is_crowded = sum(map(len, words)) > 60
     axes.set_xticks(range(len(words)), words, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center")
-    if plot.is_log[1]:
-        axes.set_yscale("log")
+    axes.set_xlim(-0.5, len(words) - 0.5)
+    middle = (len(plot.lines) - 1) / 2
+    return {
+        name: [words.index(str(x)) + apart * (index - middle) for x, _ in points]
+        for index, (name, points) in enumerate(plot.lines.items())
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ HEADLINES: Final = (
     "roundtrip.claim.full.2026-07-28",
     "size.1000000",
     "waking.claim.full.p50",
+    "rescue.waiting.p50",
     "start.discover",
     "tokens.all",
 )
@@ -48,12 +50,15 @@ Run it on a quiet machine: nothing else is started while it measures, and it say
 """
 
 
+Chosen = Literal["full", "quick"]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a run found, and on what."""
 
     machine: Machine
-    scale: Literal["full", "quick"]
+    scale: Chosen
     families: tuple[Family, ...]
 
     @property
@@ -102,8 +107,18 @@ def spread(found: Spread) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def cells(figure: Figure) -> tuple[str, str, str, str, str, str]:
-    """A line of the table: figure, measured, floor, ratio, aim, held or missed."""
+def verdict(figure: Figure, scale: Chosen) -> str:
+    """Whether its aim is held or missed; unclear where so few rounds as a quick run has lie on both sides of it."""
+    if figure.aim is None:
+        return ""
+    held = figure.ratio or figure.value
+    if scale == "quick" and figure.aim.is_met(held.low) is not figure.aim.is_met(held.high):
+        return "unclear"
+    return "held" if figure.is_met else "missed"
+
+
+def cells(figure: Figure, scale: Chosen) -> tuple[str, str, str, str, str, str]:
+    """A line of the table: figure, measured, floor, ratio, aim, verdict."""
     floor = "" if figure.floor is None else f"{number(figure.floor.median)} {figure.unit}".rstrip()
     return (
         figure.says,
@@ -111,24 +126,26 @@ def cells(figure: Figure) -> tuple[str, str, str, str, str, str]:
         f"{floor}, {figure.against}" if floor and figure.against else floor,
         "" if figure.ratio is None else spread(figure.ratio),
         "" if figure.aim is None else str(figure.aim),
-        {True: "held", False: "missed", None: ""}[figure.is_met],
+        verdict(figure, scale),
     )
 
 
-def missed(figures: Iterable[Figure]) -> list[str]:
+def missed(figures: Iterable[Figure], scale: Chosen) -> list[str]:
     """Each missed aim as a sentence, with what its note says."""
     return [
         f"{figure.says}: {spread(figure.ratio or figure.value)}, aim {figure.aim}. {figure.note}".rstrip()
         for figure in figures
-        if figure.is_met is False
+        if verdict(figure, scale) == "missed"
     ]
 
 
-def tally(figures: Sequence[Figure]) -> str:
+def tally(figures: Iterable[Figure], scale: Chosen) -> str:
     """How many aims hold."""
-    aimed = [figure for figure in figures if figure.is_met is not None]
-    held = sum(figure.is_met is True for figure in aimed)
-    return f"{held} of {len(aimed)} aims are held." if aimed else "There is no aim here."
+    verdicts = Counter(filter(None, (verdict(figure, scale) for figure in figures)))
+    if not verdicts:
+        return "There is no aim here."
+    unclear = f" {verdicts['unclear']} are unclear: a whole run has more rounds." if verdicts["unclear"] else ""
+    return f"{verdicts['held']} of {verdicts.total()} aims are held.{unclear}"
 
 
 def busy(machine: Machine) -> str:
@@ -144,7 +161,7 @@ def busy(machine: Machine) -> str:
 # --- a terminal -------------------------------------------------------------------------------------------------------
 
 
-def show_family(console: Console, family: Family) -> None:
+def show_family(console: Console, family: Family, scale: Chosen) -> None:
     """A family's table, or why there is none."""
     console.print(_heading(family))
     if family.taken is None:
@@ -154,8 +171,8 @@ def show_family(console: Console, family: Family) -> None:
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column in {"measured", "ratio"} else "left")
     for figure in family.taken.figures:
-        *most, verdict = cells(figure)
-        table.add_row(*map(Text, most), Text(verdict, {"held": "green", "missed": "yellow"}.get(verdict, "")))
+        *most, found = cells(figure, scale)
+        table.add_row(*map(Text, most), Text(found, {"held": "green", "missed": "yellow"}.get(found, "")))
     console.print(table)
 
 
@@ -193,8 +210,8 @@ def _change(figure: Figure) -> tuple[str, str]:
 def show_end(console: Console, record: Record) -> None:
     """What holds, what does not, and what to make of it."""
     seconds = sum(family.seconds for family in record.families)
-    console.print(Text(f"\n{tally(list(record.figures()))} It took {seconds:.0f} s.", "bold"))
-    for sentence in missed(record.figures()):
+    console.print(Text(f"\n{tally(record.figures(), record.scale)} It took {seconds:.0f} s.", "bold"))
+    for sentence in missed(record.figures(), record.scale):
         console.print(Text(f"missed: {sentence}", "yellow"))
     for family in record.families:
         if family.taken is None:
@@ -235,15 +252,16 @@ def _draw(family: Family, images: Path) -> Iterator[Path]:
 def _page(record: Record) -> Iterator[str]:
     figures = list(record.figures())
     named = {figure.name: figure for figure in figures}
-    yield from _table([named[name] for name in HEADLINES if name in named])
+    yield from _table([named[name] for name in HEADLINES if name in named], record.scale)
     yield _HOW
     yield from _ground(record.machine)
     yield "## Aims\n"
-    yield tally(figures) + (" These are not:\n" if any(figure.is_met is False for figure in figures) else "\n")
-    if sentences := missed(figures):
+    sentences = missed(figures, record.scale)
+    yield tally(figures, record.scale) + (" These are not:\n" if sentences else "\n")
+    if sentences:
         yield "\n".join(f"- {sentence}" for sentence in sentences) + "\n"
     for family in record.families:
-        yield from _family(family)
+        yield from _family(family, record.scale)
 
 
 def _ground(machine: Machine) -> Iterator[str]:
@@ -264,13 +282,13 @@ def _ground(machine: Machine) -> Iterator[str]:
         yield f"{warning}\n"
 
 
-def _family(family: Family) -> Iterator[str]:
+def _family(family: Family, scale: Chosen) -> Iterator[str]:
     heading, text = words(family.name)
     yield f"## {heading}\n"
     yield f"{text}\n"
     if family.taken is None:
         return
-    yield from (_matrix if family.name == "counts" else _table)(family.taken.figures)
+    yield from _matrix(family.taken.figures) if family.name == "counts" else _table(family.taken.figures, scale)
     notes: dict[str, list[str]] = {}
     for figure in family.taken.figures:
         if figure.note:
@@ -281,11 +299,11 @@ def _family(family: Family) -> Iterator[str]:
         yield f"![{plot.title}](images/performance/{plot.name}.svg)\n"
 
 
-def _table(figures: Sequence[Figure]) -> Iterator[str]:
+def _table(figures: Sequence[Figure], scale: Chosen) -> Iterator[str]:
     yield f"| {' | '.join(_COLUMNS)} |"
     yield "|---|--:|---|--:|---|---|"
     for figure in figures:
-        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells(figure))} |"
+        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells(figure, scale))} |"
     yield ""
 
 

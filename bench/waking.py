@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import apsw
 import psutil
@@ -71,10 +71,10 @@ def _waiting_claims(
 ) -> None:
     def ours() -> float:
         seconds, claimed = _first_to_last(
-            cause=lambda: _call(lead, "create_task", kind="search", instructions="Look."),
-            effect=lambda: _call(worker, "claim_task", wait_seconds=60),
+            cause=lambda: lead.does("create_task", kind="search", instructions="Look."),
+            effect=lambda: worker.does("claim_task", wait_seconds=60),
         )
-        _call(worker, "report_result", attempt=claimed["attempt"], outcome="completed", summary="Found it.")
+        worker.does("report_result", attempt=claimed["attempt"], outcome="completed", summary="Found it.")
         return seconds
 
     with _by_hand(folder, durability, "told") as told, _by_hand(folder, durability, "polled") as polled:
@@ -84,16 +84,16 @@ def _waiting_claims(
 
 
 def _waits(taken: Taken, durability: Durability, folder: Path, worker: Talk, *, rounds: int) -> None:
-    made = _call(worker, "create_task", tasks=[{"kind": "search", "instructions": "Look."}] * (rounds + 1))
+    made = worker.does("create_task", tasks=[{"kind": "search", "instructions": "Look."}] * (rounds + 1))
     command = [*TRICHROME[:-1], "wait", made["run"]]
     with _started(command, env=environment(folder)) as waiter, _by_hand(folder, durability, "told") as told:
         line = _lines(waiter)
         _settle([waiter.pid])
 
         def ours() -> float:
-            attempt = _call(worker, "claim_task")["attempt"]
+            attempt = worker.does("claim_task")["attempt"]
             report = {"attempt": attempt, "outcome": "completed", "summary": "Found it."}
-            return _first_to_last(cause=lambda: _call(worker, "report_result", **report), effect=line)[0]
+            return _first_to_last(cause=lambda: worker.does("report_result", **report), effect=line)[0]
 
         samples = interleaved(rounds, {"ours": ours, "told": told.reports})
     says = f"from report_result to the line of `trichrome wait` that tells of it ({durability})"
@@ -250,19 +250,11 @@ def _servers(stack: ExitStack, folder: Path, *flags: Sequence[str]) -> list[Talk
     def begun(chosen: Sequence[str]) -> Talk:
         server = stack.enter_context(Talk([*TRICHROME, *chosen], folder))
         server.open()
-        _call(server, "get_status")
+        server.does("get_status")
         return server
 
     with ThreadPoolExecutor(os.cpu_count()) as starters:
         return list(starters.map(begun, flags))
-
-
-def _call(server: Talk, tool: str, **arguments: object) -> dict[str, Any]:
-    """Call a tool that must do it; answers its content."""
-    _, content = server.call(tool, **arguments)
-    if "error" in content:
-        raise RuntimeError(f"{tool}: {content['error']}")
-    return content
 
 
 @contextmanager

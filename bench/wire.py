@@ -101,3 +101,10 @@ class Talk:
         took = time.perf_counter() - begin
         content: dict[str, Any] = json.loads(answer)["result"]["structuredContent"]
         return took, content
+
+    def does(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that must do it; answers its content."""
+        _, content = self.call(tool, **arguments)
+        if "error" in content:
+            raise RuntimeError(f"{tool}: {content['error']}")
+        return content

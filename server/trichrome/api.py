@@ -16,15 +16,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Required, Self, TypedDict, Unpack
 
 from trichrome.bootstrap import open_project
-from trichrome.coordinator import OPERATOR, queries, tasks, waiting
+from trichrome.coordinator import OPERATOR, liveness, queries, tasks, waiting
 from trichrome.coordinator.answers import Created, NeedsHelp, Result, Status, TaskDetail, TaskPage
 from trichrome.domain.drafts import Draft
 from trichrome.domain.tasks import State
-from trichrome.errors import InvalidError, NotFoundError
+from trichrome.errors import InvalidError, NotFoundError, TrichromeError
 
 __all__ = ["MultiClaudeOrchestrator", "NewTask", "NotCompletedError", "TaskOptions"]
 
@@ -212,7 +213,9 @@ class MultiClaudeOrchestrator:
         return tasks.cancel(self._coordinator, OPERATOR, reason=reason, **named)["cancelled"]
 
     def status(self) -> Status:
-        """Tasks by state, workers, and what needs a human."""
+        """Tasks by state, workers, and what needs a human, once what dead workers held is rescued."""
+        with suppress(TrichromeError):  # a log that takes no writes answers, too
+            liveness.sweep(self._coordinator)
         return queries.status(self._coordinator)
 
     def close(self) -> None:

@@ -39,7 +39,11 @@ class SystemClock:
     """The machine's own clocks."""
 
     def now(self) -> Instant:
-        """This moment. `time.monotonic` is system-wide on Linux (CLOCK_MONOTONIC) and macOS (mach_absolute_time)."""
+        """This moment.
+
+        `time.monotonic` is system-wide, and stands still during sleep, on Linux (CLOCK_MONOTONIC) and on macOS
+        (mach_absolute_time, which is CLOCK_UPTIME_RAW; Darwin's own CLOCK_MONOTONIC would run on).
+        """
         return Instant(wall=time.time(), monotonic=time.monotonic(), boot=_boot())
 
 

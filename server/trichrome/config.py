@@ -37,6 +37,8 @@ class Config(BaseModel):
         backoff_cap_seconds: the longest.
         max_review_rounds: how often a reviewer may send a task back.
         on_lead_gone: whether a run goes on or pauses when its lead is gone.
+        backup_every_hours: how old the newest automatic backup may become while the log moves; 0 for none.
+        backups_kept: how many automatic backups are kept.
         log_level: what is written to `.trichrome/logs`.
         roles: policy by role; see `trichrome.roles`.
     """
@@ -52,6 +54,8 @@ class Config(BaseModel):
     backoff_cap_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600.0
     max_review_rounds: Annotated[int, Field(ge=0, le=100)] = 2
     on_lead_gone: Literal["continue", "pause"] = "continue"
+    backup_every_hours: Annotated[float, Field(ge=0, le=8_760)] = 6.0
+    backups_kept: Annotated[int, Field(ge=1, le=1_000)] = 8
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     roles: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -110,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, and brackets as deep, are neither
         raise InvalidError(f"{path} is not valid TOML: {error}. Mend that line, or move the file away.") from error
     except OSError as error:
         raise InvalidError(f"{path} cannot be read: {error.strerror}.") from error
@@ -146,7 +150,10 @@ def project_folder(environment: Mapping[str, str] | None = None, *, start: Path 
     if named := variables.get(PREFIX + "HOME"):
         chosen = Path(named).expanduser()
         if not chosen.is_dir():
-            raise InvalidError(f"TRICHROME_HOME names {chosen}, which is no folder. Make it, or unset the variable.")
+            raise InvalidError(
+                f"TRICHROME_HOME names {chosen}, which is no folder, so nothing was changed. Make it, or unset the "
+                "variable; `trichrome doctor` says which project is meant then."
+            )
         return _allowed(chosen.resolve())
     began = (start or Path(variables.get("CLAUDE_PROJECT_DIR") or Path.cwd())).resolve()
     return _allowed(_main_worktree(began) or _begun_above(began) or began)
@@ -212,18 +219,42 @@ def open_folder(project: Path) -> Path:
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
+            _keep_names(project)
     except OSError as error:
         raise InvalidError(
-            f"{folder} cannot be made or written: {error.strerror}. Make the project folder writable for this user, or "
-            "name another with TRICHROME_HOME.",
+            f"{folder} cannot be made or written ({error.strerror}), so nothing was changed. Make the project folder "
+            "writable for this user, or name another with TRICHROME_HOME; `trichrome doctor` says which one is meant.",
             code="store_unavailable",
         ) from error
+    check_folder(project)
+    return folder
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the disk keep the names in a folder: a power cut takes a new one that was not synced, with all in it."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def check_folder(project: Path) -> None:
+    """Refuse a `.trichrome` folder that could have been put there by somebody else.
+
+    Raises:
+        InvalidError: git tracks it, or another user owns it: what it holds could start programs.
+    """
+    folder = project / FOLDER
     if folder.stat().st_uid != os.getuid():
-        raise InvalidError(f"{folder} belongs to another user, so it is not used. Move it away.", code="not_permitted")
-    if _git(project, "ls-files", "--", FOLDER):
         raise InvalidError(
-            f"git tracks files in {folder}, so it is not used: it could start programs. Run "
-            f"`git rm -r --cached {FOLDER}` and commit.",
+            f"{folder} belongs to another user, so it is not used and nothing in it was changed. Move it away, or name "
+            "another project with TRICHROME_HOME; `trichrome doctor` says why this one is meant.",
             code="not_permitted",
         )
-    return folder
+    if _git(project, "ls-files", "--", FOLDER):
+        raise InvalidError(
+            f"git tracks files in {folder}, so it is not used and nothing in it was changed: it could start programs. "
+            f"Run `git rm -r --cached {FOLDER}`, which keeps the files, and commit.",
+            code="not_permitted",
+        )

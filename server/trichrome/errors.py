@@ -103,6 +103,10 @@ class StoreUnavailableError(TrichromeError):
     retryable: bool = True
 
 
+class StoreDamagedError(StoreUnavailableError):
+    """The log's file is damaged; `trichrome repair --log` makes a new one of what is whole in it."""
+
+
 class StoreTooNewError(TrichromeError):
     """The log was written by a newer program; this one must be restarted or upgraded."""
 

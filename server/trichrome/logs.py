@@ -33,7 +33,10 @@ def open_log(folder: Path, *, name: str, level: str) -> None:
     _prune(path, name)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("trichrome")
-    logger.handlers[:] = [handler]
+    for earlier in logger.handlers[:]:
+        logger.removeHandler(earlier)
+        earlier.close()
+    logger.addHandler(handler)
     logger.propagate = False
     logger.setLevel(level.upper())
     structlog.configure(

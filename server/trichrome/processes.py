@@ -1,4 +1,4 @@
-"""Who am I, who is my client, and is that process still alive.
+"""Who am I, who is my client, and is that process still alive, stopped, or at work.
 
 Guarantees. A `ProcessRef` never means two processes, so a number that the kernel gave out again is not taken for its
 first owner, and a clock that jumps changes nothing. What starts a server and then only waits for it (a shell, `uv`,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,6 +53,9 @@ _STAND_INS = frozenset({"init", "launchd", "sshd", "sshd-session", "systemd"})
 # Options whose value is the next argument, so that it is not what they run.
 _SHELL_OPTIONS = frozenset({"--init-file", "--rcfile", "-O", "-o"})
 _PYTHON_OPTIONS = frozenset({"-W", "-X"})
+
+# Seconds within which a client that starts has started its servers.
+_SERVERS_START_WITHIN = 10.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SYSCTL = "/usr/sbin/sysctl"
@@ -143,6 +147,22 @@ class ProcessTable(Protocol):
         ...
 
 
+class ProcessSenses(ProcessTable, Protocol):
+    """What else can be told of processes: nobody's life hangs on it."""
+
+    def is_stopped(self, pid: int) -> bool:
+        """Whether a process does not run until somebody lets it: SIGSTOP, Ctrl-Z, a debugger."""
+        ...
+
+    def age(self, pid: int) -> float | None:
+        """Seconds since a process started; None when there is none."""
+        ...
+
+    def children(self, pid: int) -> list[int]:
+        """What a process started and is still its parent of; none where that cannot be told."""
+        ...
+
+
 class ProcTable:
     """Linux: /proc, one small read a question."""
 
@@ -171,6 +191,26 @@ class ProcTable:
             argv=tuple(argv.rstrip(b"\0").decode(errors="replace").split("\0")) if argv else (),
             terminal=stat.terminal,
         )
+
+    def is_stopped(self, pid: int) -> bool:
+        """See `ProcessSenses`."""
+        stat = self._stat(pid)
+        return stat is not None and stat.stopped
+
+    def age(self, pid: int) -> float | None:
+        """See `ProcessSenses`. A start is told in ticks since the boot, those of a sleeping machine included."""
+        stat = self._stat(pid)
+        if stat is None:
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - stat.start / os.sysconf("SC_CLK_TCK")
+
+    def children(self, pid: int) -> list[int]:
+        """See `ProcessSenses`. Each thread has children of its own; a kernel may be built without telling them."""
+        found: list[int] = []
+        for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, tasks.read_bytes().split())
+        return found
 
     @staticmethod
     def _stat(pid: int) -> _Stat | None:
@@ -224,8 +264,35 @@ class PsutilTable:
         clean = [text.encode(errors="replace").decode() for text in (name, *argv)]
         return Process(ProcessRef(pid, start), parent, clean[0], tuple(clean[1:]), terminal is not None)
 
+    def is_stopped(self, pid: int) -> bool:
+        """See `ProcessSenses`."""
+        import psutil
 
-_TABLE: ProcessTable = ProcTable() if sys.platform == "linux" else PsutilTable()
+        try:
+            return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+        except psutil.Error:
+            return False
+
+    def age(self, pid: int) -> float | None:
+        """See `ProcessSenses`. Both times are the wall's, so a clock that is set shows here."""
+        import psutil
+
+        try:
+            return time.time() - psutil.Process(pid).create_time()
+        except psutil.Error:
+            return None
+
+    def children(self, pid: int) -> list[int]:
+        """See `ProcessSenses`."""
+        import psutil
+
+        try:
+            return [child.pid for child in psutil.Process(pid).children()]
+        except psutil.Error:
+            return []
+
+
+_TABLE: ProcessSenses = ProcTable() if sys.platform == "linux" else PsutilTable()
 
 
 def this_process(table: ProcessTable = _TABLE) -> ProcessRef:
@@ -248,6 +315,25 @@ def is_alive(ref: ProcessRef, table: ProcessTable = _TABLE) -> bool:
     Costs one small read: about 10 microseconds on Linux.
     """
     return table.start(ref.pid) == ref.start
+
+
+def is_stopped(ref: ProcessRef, table: ProcessSenses = _TABLE) -> bool:
+    """Whether that very process is there, and does not run until somebody lets it."""
+    return table.is_stopped(ref.pid) and is_alive(ref, table)
+
+
+def at_work(client: ProcessRef, server: ProcessRef, table: ProcessSenses = _TABLE) -> list[tuple[str, float]]:
+    """What a client runs for its work: the name and the age in seconds of each child that is no server of its own.
+
+    Nothing says of a child what it is for. But a client starts its servers together, when it starts itself, so what
+    came well after our server is work; what came before it, its own launcher included, is not.
+    """
+    ours = table.age(server.pid)
+    if ours is None or not is_alive(client, table) or not is_alive(server, table):
+        return []
+    ages = {pid: age for pid in table.children(client.pid) if (age := table.age(pid)) is not None}
+    young = {pid: age for pid, age in ages.items() if age < ours - _SERVERS_START_WITHIN}
+    return [(process.name, age) for pid, age in young.items() if (process := table.read(pid)) is not None]
 
 
 def client_chain(table: ProcessTable = _TABLE) -> ClientChain:
@@ -378,6 +464,7 @@ class _Stat:
     terminal: bool
     start: int
     dead: bool
+    stopped: bool
 
     @staticmethod
     def parse(line: bytes) -> _Stat:
@@ -391,6 +478,7 @@ class _Stat:
             terminal=fields[4] != b"0",
             start=int(fields[19]),
             dead=fields[0] in b"ZXx" and int(fields[17]) <= 1,
+            stopped=fields[0] in b"Tt",
         )
 
 

@@ -174,7 +174,7 @@ def _role_files(project: Path | None, settings: Settings) -> dict[str, Path]:
                 f"[roles.{name}]: a role's name is a lower-case word of letters, digits and hyphens.",
                 field=f"roles.{name}",
             )
-        if name not in files or not files[name].is_file():
+        if name not in files or not _is_file(files[name]):
             raise InvalidError(
                 f"[roles.{name}] configures a role that has no file. Write .trichrome/agents/{name}.md, or say with"
                 " `file` which it is.",
@@ -182,6 +182,13 @@ def _role_files(project: Path | None, settings: Settings) -> dict[str, Path]:
                 field=f"roles.{name}",
             )
     return files
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a name that is too long for any file
 
 
 def _shipped_agents() -> Path:
@@ -252,7 +259,8 @@ def _front_matter(path: Path) -> tuple[dict[str, Any], str]:
         raise _unusable(path, "file", "must begin with front matter between two lines of `---`")
     try:
         front = yaml.safe_load(head)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # The library lets through what its own readers of numbers, dates and flags stumble over.
         raise _unusable(path, "file", "has front matter that is not YAML; quote values that contain `: `") from error
     if not isinstance(front, dict):
         raise _unusable(path, "file", "must have `key: value` lines as front matter")

@@ -192,14 +192,15 @@ def test_a_keeper_renews_at_once_and_rescues_what_dies_later(project: Project, l
 
 
 @pytest.fixture
-def refused(project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[None]]:
-    """Makes the log refuse whoever reads, in words; answers one entry for each time it did."""
+def refused(project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[float]]:
+    """Makes the log refuse whoever reads, in words; answers each moment at which it did."""
 
-    def refuse(words: str) -> list[None]:
-        tries: list[None] = []
+    def refuse(words: str) -> list[float]:
+        tries: list[float] = []
 
         def fails() -> None:
-            tries.append(None)
+            if not tries or tries[-1] != project.clock.monotonic:
+                tries.append(project.clock.monotonic)
             raise StoreTooNewError(words)
 
         monkeypatch.setattr(project.store, "reading", fails)
@@ -221,7 +222,7 @@ def told(project: Project, keeper: liveness.Keeper, *, seconds: int) -> list[str
 
 
 def test_a_keeper_that_is_refused_tries_ever_more_rarely_and_says_each_refusal_once(
-    project: Project, lead: Worker, refused: Callable[[str], list[None]]
+    project: Project, lead: Worker, refused: Callable[[str], list[float]]
 ) -> None:
     keeper = liveness.Keeper(project.coordinator, project.principal(lead))
 
@@ -235,7 +236,7 @@ def test_a_keeper_that_is_refused_tries_ever_more_rarely_and_says_each_refusal_o
 
 
 def test_a_keeper_that_is_refused_no_longer_keeps_as_before(
-    project: Project, lead: Worker, refused: Callable[[str], list[None]], monkeypatch: pytest.MonkeyPatch
+    project: Project, lead: Worker, refused: Callable[[str], list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = liveness.Keeper(project.coordinator, project.principal(lead))
     refused("too new")
@@ -254,6 +255,53 @@ def test_a_keeper_that_is_refused_no_longer_keeps_as_before(
     project.clock.pass_seconds(liveness.LOOK_SECONDS)
     assert told(project, keeper, seconds=2) == ["too new"], "it is news again"
     assert len(again) == 2
+
+
+def test_a_keeper_that_is_refused_pauses_no_longer_than_a_lease_allows(
+    project: Project, lead: Worker, refused: Callable[[str], list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead.create()
+    ann = project.join(name="ann", lease_seconds=30)
+    ann.take()
+    keeper = liveness.Keeper(project.coordinator, project.principal(ann))
+
+    refused("too new")
+    complaints = told(project, keeper, seconds=20)
+    monkeypatch.undo()
+    complaints += told(project, keeper, seconds=10)
+    project.clock.pass_seconds(2)
+
+    assert complaints == ["too new"]
+    assert project.sweep() == []
+
+
+@pytest.mark.parametrize("error", [StoreTooNewError("too new"), ValueError("a defect")], ids=["refusal", "defect"])
+def test_what_keeps_attempts_is_done_first_and_whatever_else_fails(
+    project: Project, lead: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    lead.create()
+    lead.create()
+    ann, blue = project.join(name="ann", lease_seconds=60), project.join("blue")
+    ann.take()
+    blue.take()
+    done: list[str] = []
+
+    def fails(*_: object) -> None:
+        done.append("failed")
+        raise error
+
+    keeper = liveness.Keeper(project.coordinator, project.principal(ann), duties=[fails, lambda: done.append("next")])
+    monkeypatch.setattr(liveness, "introduce_again", lambda *_: done.append("swept"))
+    project.clock.pass_seconds(59)
+    project.kill_client(blue)
+
+    with pytest.raises(type(error), match=str(error)):
+        keeper.keep()
+    project.clock.pass_seconds(59)
+
+    assert done == ["swept", "failed", "next"]
+    assert project.state("t2") == "ready"
+    assert project.sweep() == []
 
 
 # --- newcomers that cannot see who is there ---------------------------------------------------------------------------

@@ -369,10 +369,11 @@ def test_4_the_next_server_of_the_same_client_goes_on_with_the_same_handle(proje
 def test_4_claiming_without_a_handle_takes_over_the_oldest_orphan_of_a_role(project: Project, lead: Worker) -> None:
     first, second = lead.create("implement"), lead.create("search")
     client = project.process()
-    for task in (first, second):
-        worker = project.join(client=client)
-        worker.take(task=task)
-        project.kill_server(worker)
+    servers = [project.join(client=client) for _ in range(2)]
+    for server, task in zip(servers, (first, second), strict=True):
+        server.take(task=task)
+    for server in servers:
+        project.kill_server(server)
 
     blue = project.join("blue", client=client).claim()
     anything = project.join(client=client).claim()

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import apsw
 import pytest
-import sqlite_utils
 from tests.support.clocks import ManualClock
+from tests.support.old_forms import make_old
 from tests.support.projects import Project, Worker, open_store
 
-from trichrome.coordinator import messages
+import trichrome
+from trichrome.coordinator import messages, queries
 from trichrome.domain.events import RunCreated
 from trichrome.domain.ids import AttemptId, RunId, TaskId
 from trichrome.errors import StoreTooNewError, StoreUnavailableError
 from trichrome.store.sqlite import SqliteStore
 from trichrome.store.sqlite import connection as opening
-from trichrome.store.sqlite.migrations import MIGRATIONS, pending
+from trichrome.store.sqlite.migrations import pending
 from trichrome.store.sqlite.version import LATEST
+from trichrome.version import VERSION
 
 
 @pytest.fixture
@@ -140,8 +142,10 @@ def test_a_log_of_a_newer_program_is_not_opened(tmp_path: Path, file: apsw.Conne
     file.execute("update log set minimum_version = ?", (LATEST + 1,))
     file.pragma("user_version", LATEST + 1)
 
-    with pytest.raises(StoreTooNewError, match="Upgrade"):
+    with pytest.raises(StoreTooNewError, match="Upgrade") as refusal:
         open_store("sqlite", tmp_path, clock)
+
+    assert f"form {LATEST + 1}, and this one, {VERSION} in {Path(trichrome.__file__).parents[1]}," in str(refusal.value)
 
 
 def test_a_newer_form_that_older_programs_may_still_write_is_opened(
@@ -164,6 +168,18 @@ def test_a_kind_of_event_that_only_a_newer_program_knows_is_refused(project: Pro
 
     with pytest.raises(StoreTooNewError), project.store.reading() as view:
         view.events()
+
+
+@pytest.mark.parametrize("payload", ["'noise'", "'{}'", "'[1]'", "cast(x'7b22ff227d' as text)", "5"])
+def test_a_payload_that_is_none_is_damage_and_says_what_to_do(
+    project: Project, worker: Worker, file: apsw.Connection, payload: str
+) -> None:
+    file.execute("drop trigger events_refuse_update")
+    file.execute(f"update events set payload = {payload} where stream = 't2' and version = 1")
+
+    for call in (lambda: queries.task_detail(project.coordinator, "t2"), lambda: worker.take(task="t2")):
+        with pytest.raises(StoreUnavailableError, match="is damaged"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -255,6 +271,29 @@ def test_a_form_that_takes_something_away_is_for_programs_that_know_it() -> None
     assert minimum[-1] >= max(takes_away)
 
 
+def test_a_due_time_without_its_task_stops_nobody(project: Project, worker: Worker, file: apsw.Connection) -> None:
+    file.execute(
+        "insert into dues (task, boot, due, wall, seconds) values (99, ?, 0.0, 0.0, 0.0)", (project.clock.boot,)
+    )
+    other = project.join()
+    other.create()
+
+    project.sweep()
+
+    assert other.take() == "t5.1"
+
+
+def test_an_offer_is_over_once_its_message_arrived(project: Project, worker: Worker, file: apsw.Connection) -> None:
+    other = project.join("green")
+    other.claim()
+    worker.send(other.name, "hello")
+    other.inbox()
+
+    other.inbox()
+
+    assert file.execute("select count(*) from offers").get == 0
+
+
 def test_a_transaction_within_another_is_refused_and_the_outer_one_goes_on(project: Project, worker: Worker) -> None:
     with project.store.writing(actor="x", causation="x") as outer:
         run = outer.new_run()
@@ -269,16 +308,12 @@ def test_a_transaction_within_another_is_refused_and_the_outer_one_goes_on(proje
         assert view.run(run) is not None
 
 
-OLD_FORM = 3
-"""The last form that says briefs and reports twice."""
-
-
 def test_a_log_of_an_older_form_goes_on_where_it_was_and_old_programs_are_refused(
     tmp_path: Path, project: Project, worker: Worker, file: apsw.Connection, clock: ManualClock
 ) -> None:
     old = tmp_path / "old" / "events.db"
     old.parent.mkdir()
-    _make_old(old, like=file)
+    make_old(old, like=file)
 
     store = SqliteStore(old, clock)
 
@@ -293,20 +328,3 @@ def test_a_log_of_an_older_form_goes_on_where_it_was_and_old_programs_are_refuse
     connection = apsw.Connection(str(old))
     assert connection.execute("select minimum_version from log").fetchall() == [(LATEST,)]
     connection.close()
-
-
-def _make_old(path: Path, *, like: apsw.Connection) -> None:
-    """A file of the old form, with the rows of another one."""
-    made = sqlite_utils.Database(path)
-    for step in list(MIGRATIONS.pending(made))[:OLD_FORM]:
-        step.fn(made)
-    made.execute(f"pragma user_version = {OLD_FORM}")
-    made.conn.commit()
-    for (table,) in like.execute("select name from sqlite_schema where type = 'table'").fetchall():
-        if table == "log":
-            continue
-        rows = like.execute(f"select * from {table}").fetchall()
-        if rows:
-            made.conn.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
-    made.conn.commit()
-    made.close()

@@ -11,7 +11,8 @@ from tests.support.commands import Shell
 
 import trichrome
 from trichrome import MultiClaudeOrchestrator, NotCompletedError
-from trichrome.errors import TrichromeError
+from trichrome.coordinator import liveness
+from trichrome.errors import StoreUnavailableError, TrichromeError
 
 
 @pytest.fixture
@@ -148,6 +149,22 @@ def test_refusals_carry_a_stable_code(o: MultiClaudeOrchestrator, wanted: dict[s
 
     assert raised.value.code == code
     assert o.list()["tasks"] == []
+
+
+def test_status_rescues_first_and_answers_though_nobody_can_be_rescued(
+    o: MultiClaudeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def refuses(c: object) -> None:
+        asked.append(c)
+        raise StoreUnavailableError("the disk is full")
+
+    monkeypatch.setattr(liveness, "sweep", refuses)
+    o.create_task("search", "x")
+
+    assert o.status()["tasks"] == {"ready": 1}
+    assert len(asked) == 1
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apsw
 import psutil
 import pytest
+from tests.support.anybody import as_anybody
 from tests.support.commands import Ended, Shell
 
 from trichrome.cli.doctor import places
@@ -43,7 +44,7 @@ def test_a_healthy_project_is_ok_from_top_to_bottom(shell: Shell) -> None:
     assert ended.code == 0
     assert ended.answer["ok"] is True
     assert {each["name"] for each in ended.answer["checks"] if each["state"] == "ok"} >= {
-        "python", "trichrome", "sqlite", "project", "settings", "roles", "folder", "log", "digests", "views", "wal",
+        "python", "trichrome", "sqlite", "project", "settings", "roles", "folder", "log", "views", "wal",
         "workers",
     }  # fmt: skip
     assert "3 events, 2 tasks" in check(ended, "log")["found"]
@@ -87,7 +88,7 @@ def test_a_damaged_log_fails_with_advice(shell: Shell) -> None:
 
     assert ended.code == 1
     assert check(ended, "log")["state"] == "fail"
-    assert "copy .trichrome aside" in check(ended, "log")["advice"]
+    assert "trichrome repair --log" in check(ended, "log")["advice"]
 
 
 def test_damage_in_the_middle_of_the_log_is_found(shell: Shell) -> None:
@@ -114,7 +115,8 @@ def test_an_event_that_was_changed_breaks_its_chain(shell: Shell) -> None:
     ended = shell.run("doctor", "--json")
 
     assert ended.code == 1
-    assert "t1 version 1" in check(ended, "digests")["found"]
+    assert "t1 version 1" in check(ended, "log")["found"]
+    assert "repair --log" in check(ended, "log")["advice"]
 
 
 def test_a_view_that_is_not_the_fold_of_the_log_is_found(shell: Shell) -> None:
@@ -125,36 +127,9 @@ def test_a_view_that_is_not_the_fold_of_the_log_is_found(shell: Shell) -> None:
 
     assert ended.code == 1
     assert check(ended, "views")["state"] == "fail"
-    assert check(ended, "digests")["state"] == "ok"
-    assert "doctor --rebuild" in check(ended, "views")["advice"]
-    assert "new log" not in check(ended, "views")["advice"]
-
-
-def test_views_are_made_anew_from_a_whole_log(shell: Shell) -> None:
-    shell.create("a")
-    alter(shell, "update tasks set priority = 9")
-
-    ended = shell.run("doctor", "--rebuild", "--json")
-
-    assert (ended.code, check(ended, "views")["state"]) == (0, "ok")
-    assert "made anew" in check(ended, "views")["found"]
-    assert shell.run("doctor").code == 0
-    assert shell.json("show", "t1")["priority"] == 5
-
-
-def test_a_log_that_was_changed_is_not_made_into_views(shell: Shell) -> None:
-    shell.create("a")
-    alter(
-        shell,
-        "drop trigger events_refuse_update",
-        """update events set payload = replace(payload, '"search"', '"sketch"') where stream = 't1'""",
-    )
-
-    ended = shell.run("doctor", "--rebuild", "--json")
-
-    assert ended.code == 1
-    assert check(ended, "digests")["state"] == "fail"
-    assert shell.json("show", "t1")["kind"] == "search"
+    assert check(ended, "log")["state"] == "ok"
+    assert "trichrome repair --views" in check(ended, "views")["advice"]
+    assert "repair --log" not in check(ended, "views")["advice"]
 
 
 def test_an_event_that_cannot_be_read_is_a_failed_check_and_no_crash(shell: Shell) -> None:
@@ -174,7 +149,20 @@ def test_a_table_that_is_missing_is_a_failed_check_and_no_crash(shell: Shell) ->
     ended = shell.run("doctor", "--json")
 
     assert (ended.code, ended.err) == (1, "")
-    assert "no such table" in check(ended, "log")["found"]
+    assert "table tasks is missing" in check(ended, "log")["found"]
+    assert "repair --views" in check(ended, "log")["advice"]
+
+
+def test_a_folder_that_cannot_be_read_fails_and_is_no_crash(shell: Shell) -> None:
+    shell.create("a")
+    (shell.folder / ".trichrome").chmod(0)
+
+    ended = as_anybody(shell, "doctor", "--json")
+
+    (shell.folder / ".trichrome").chmod(0o700)
+    assert (ended.code, ended.err) == (1, "")
+    assert "cannot be read" in check(ended, "folder")["found"]
+    assert all(each["name"] != "log" for each in ended.answer["checks"])
 
 
 def test_a_log_of_a_newer_program_says_to_upgrade(shell: Shell) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tests.support.commands import BOUND, Shell
 
-from trichrome.domain.events import ContextShared
+from trichrome.domain.events import ContextShared, LogReopened
+from trichrome.store.sqlite import SqliteStore, tail
 
 
 @pytest.fixture
@@ -45,6 +46,19 @@ def test_a_window_is_chosen_from_either_end(shell: Shell) -> None:
     assert positions("--after", "-1") == [4]
     assert positions("--after", "-99") == [1, 2, 3, 4]
     assert positions("--after", "4") == []
+
+
+def test_the_last_ones_are_as_many_as_asked_for_where_positions_have_a_gap(shell: Shell) -> None:
+    shell.create("a", "b", "c")
+    with shell.project() as project:
+        store = project.coordinator.store
+        assert isinstance(store, SqliteStore)
+        tail.append(store._connection, LogReopened(boot="an earlier one"), wall=0.0)
+    shell.create("d")
+
+    told = shell.run("events", "--json", "--after", "-5").lines
+
+    assert [each["kind"] for each in told] == ["TaskCreated", "TaskCreated", "LogReopened", "RunCreated", "TaskCreated"]
 
 
 def test_a_follower_sees_what_comes(shell: Shell) -> None:

@@ -133,6 +133,20 @@ def test_a_cancelled_task_can_be_retried_and_amended(shell: Shell) -> None:
     assert (shown["priority"], shown["instructions"]) == (0, "c")
 
 
+@pytest.mark.parametrize(("command", "kind"), [("pause", "could be paused"), ("resume", "is paused")])
+def test_a_run_that_is_not_named_is_usage_and_those_there_are_get_told(shell: Shell, command: str, kind: str) -> None:
+    none = shell.run(command)
+    shell.create("a")
+    shell.create("b")
+    shell.json("pause", "r1")
+
+    some = shell.run(command)
+
+    assert (none.code, some.code) == (2, 2)
+    assert f"no run {kind} now." in none.err
+    assert f"say which run. What {kind}: {'r2' if command == 'pause' else 'r1'}." in some.err
+
+
 def test_a_paused_run_says_so_and_goes_on_when_resumed(shell: Shell) -> None:
     shell.create("a")
 

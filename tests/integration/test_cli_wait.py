@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 from tests.support.commands import BOUND, Shell
 
+from trichrome.coordinator import Caller, tasks
+from trichrome.domain.drafts import Draft
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -95,6 +98,28 @@ def test_what_cannot_move_exits_1_at_once_and_says_what_helps(shell: Shell) -> N
     assert (told.code, answer.code) == (1, 1)
     assert "no blue worker is connected" in told.out
     assert [each["id"] for each in answer.answer["stuck"]] == ["t1"]
+
+
+def test_a_run_that_is_not_there_exits_1_and_the_advice_is_a_command(shell: Shell) -> None:
+    told = shell.run("wait", "r99")
+    answer = shell.run("wait", "r99", "--json")
+
+    assert (told.code, told.out) == (1, "")
+    assert told.err == "trichrome: There is no run r99. `trichrome list` shows the runs of all tasks. (not_found)\n"
+    assert answer.refusal["message"] in told.err
+
+
+def test_without_a_run_of_your_own_those_of_others_are_named(shell: Shell) -> None:
+    nothing = shell.run("wait")
+    with shell.project() as project:
+        for _ in range(7):
+            tasks.create(project.coordinator, Caller("somebody"), [Draft(kind="search", instructions="a")])
+
+    others = shell.run("wait")
+
+    assert (nothing.code, others.code) == (1, 1)
+    assert "`trichrome list` shows the runs of all tasks." in nothing.err
+    assert "Runs that are not over: r7, r6, r5, r4, r3 and 2 more." in others.err
 
 
 def test_time_that_is_over_exits_3(shell: Shell) -> None:

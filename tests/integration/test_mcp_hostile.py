@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.support.servers import ERAS, Era, Server, ending
+from tests.support.servers import Server, ending
 
 from trichrome.mcp_server import tools
 from trichrome.mcp_server.wire import MAX_LINE_BYTES
@@ -167,13 +166,6 @@ def test_wrong_types_are_refused_without_echo_of_the_input_or_a_library(server: 
                 assert argument in texts or SECRET not in said or content["error"]["message"].count(SECRET) == 1
 
 
-def test_a_mebibyte_of_instructions_is_too_large(server: Server) -> None:
-    error = server.refused("create_task", kind="search", instructions="x" * MEBIBYTE)
-
-    assert error["code"] == "too_large"
-    assert error["field"] == "instructions"
-
-
 def test_unknown_tool_is_refused_with_the_names_of_those_there_are(server: Server) -> None:
     error = server.refused("nope\u202e")
 
@@ -227,15 +219,6 @@ def test_numbers_that_no_argument_can_be_get_an_answer(server: Server, tool: str
         assert answer["error"]["data"]["error"]["code"] == "invalid"
 
 
-def test_batch_gets_an_error_and_harms_nothing(server: Server) -> None:
-    server.send([server.request(70, "ping"), server.request(71, "ping")])
-
-    error = server.until(lambda message: "error" in message)
-
-    assert error["error"]["data"]["error"]["code"] == "invalid"
-    assert error["id"] is None
-
-
 def test_error_goes_to_the_request_and_not_to_an_id_inside_of_its_arguments(server: Server) -> None:
     server.send_bytes(
         b'{"jsonrpc":"2.0","method":"tools/call","params":{"arguments":{"id":1}},"nonsense":"\\q","id":901}\n'
@@ -287,128 +270,6 @@ def test_line_that_is_too_long_and_names_its_id_last_is_answered_at_its_end(star
 
     assert at_once["data"]["error"]["code"] == at_its_end["data"]["error"]["code"] == "too_large"
     assert server.call("get_status")["tasks"] == {}
-
-
-SEEDS: list[dict[str, Any]] = [
-    {
-        "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
-    },
-    {"method": "server/discover", "params": {}},
-    {"method": "ping"},
-    {"method": "tools/list", "params": {"cursor": "x"}},
-    {"method": "tools/call", "params": {"name": "get_status", "arguments": {}}},
-    {"method": "tools/call", "params": {"name": "claim_task", "arguments": {"role": "blue"}}},
-    {"method": "tools/call", "params": {"name": "create_task", "arguments": {"kind": "search", "instructions": "x"}}},
-    {
-        "method": "tools/call",
-        "params": {
-            "name": "create_task",
-            "arguments": {"tasks": [{"kind": "search", "instructions": "x", "depends_on": ["t1"]}]},
-        },
-    },
-    {
-        "method": "tools/call",
-        "params": {
-            "name": "report_result",
-            "arguments": {"attempt": "t1.1", "outcome": "completed", "summary": "x", "data": {"a": [1]}},
-        },
-    },
-    {"method": "tools/call", "params": {"name": "wait", "arguments": {"tasks": ["t1"], "wait_seconds": 0}}},
-    {
-        "method": "tools/call",
-        "params": {"name": "share_context", "arguments": {"name": "n", "text": "x", "expect_version": 1}},
-    },
-    {"method": "tools/call", "params": {"name": "reserve_files", "arguments": {"attempt": "t1.1", "paths": ["a"]}}},
-    {"method": "tools/call", "params": {"name": "cancel_task", "arguments": {"task": "t1"}}},
-    {"method": "resources/list"},
-    {"method": "resources/read", "params": {"uri": "trichrome://status"}},
-    {"method": "resources/subscribe", "params": {"uri": "trichrome://tasks/t1"}},
-    {"method": "prompts/get", "params": {"name": "orchestrate", "arguments": {"request": "x"}}},
-    {"method": "notifications/cancelled", "params": {"requestId": 5}},
-    {"method": "notifications/initialized"},
-    {"method": "subscriptions/listen", "params": {"notifications": {"resourceSubscriptions": ["trichrome://status"]}}},
-    {"method": "logging/setLevel", "params": {"level": "debug"}},
-    {"result": {}, "id": 4},
-    {"error": {"code": 1, "message": "x"}, "id": 4},
-]
-ODD: list[Any] = [
-    None,
-    True,
-    -1,
-    0,
-    2**63,
-    1e308,
-    "",
-    "\x00",
-    "t1.1",
-    "\u202e",
-    [],
-    {},
-    [[[]]],
-    {"id": 1},
-    "x" * 2000,
-    ["t1"] * 300,
-]
-
-
-def mutated(chance: random.Random, value: Any) -> Any:
-    """The value with something in it changed, dropped or added."""
-    if chance.random() < 0.15:
-        return chance.choice(ODD)
-    if isinstance(value, dict) and value:
-        key = chance.choice(list(value))
-        match chance.randrange(4):
-            case 0:
-                return {name: each for name, each in value.items() if name != key}
-            case 1:
-                return value | {chance.choice(["id", "x", "_meta", "\ud83d", "params"]): chance.choice(ODD)}
-            case _:
-                return value | {key: mutated(chance, value[key])}
-    if isinstance(value, list) and value:
-        return [mutated(chance, value[0]), *value[1:]]
-    return chance.choice(ODD)
-
-
-def noise(chance: random.Random, number: int) -> bytes:
-    """One line that may be anything; its ids are above 100."""
-    message: Any = {"jsonrpc": "2.0", "id": 100 + number, **chance.choice(SEEDS)}
-    if str(message["method" if "method" in message else "id"]).startswith("notifications/"):
-        del message["id"]
-    for _ in range(chance.randrange(3)):
-        message = mutated(chance, message)
-    line = json.dumps(message).encode()
-    match chance.randrange(12):
-        case 0:
-            cut = chance.randrange(len(line) + 1)
-            line = line[:cut]
-        case 1:
-            place = chance.randrange(len(line) + 1)
-            line = line[:place] + chance.randbytes(3).replace(b"\n", b"") + line[place:]
-        case 2:
-            line = chance.randbytes(chance.randrange(40)).replace(b"\n", b"")
-        case _:
-            pass
-    return line + chance.choice([b"\n", b"\n", b"\r\n", b"\n\n"])
-
-
-@pytest.mark.parametrize("era", ERAS)
-def test_10_000_random_and_mutated_messages_half_in_each_era_leave_the_server_serving(
-    start: Start, tmp_path: Path, era: Era
-) -> None:
-    server = start(tmp_path, era=era)
-    chance = random.Random(era)
-    began = time.monotonic()
-
-    for batch in range(50):
-        lines = [noise(chance, number) for number in range(batch * 100, batch * 100 + 100)]
-        server.send_bytes(b"".join(lines))
-        server.answer(server.ask("tools/list"))
-
-    assert time.monotonic() - began < 30
-    assert server.call("get_status")["workers"] is not None
-    assert psutil.Process(server.pid).memory_info().rss < 400 * MEBIBYTE
-    assert "Traceback" not in server.said()
 
 
 STRAY = """

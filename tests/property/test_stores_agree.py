@@ -33,6 +33,7 @@ from trichrome.domain.drafts import Draft
 from trichrome.domain.ids import TaskId
 from trichrome.errors import TrichromeError
 from trichrome.store.port import Recorded, TaskFilter
+from trichrome.store.sqlite import SqliteStore
 
 INDEX = st.integers(0, 200)
 FILES = st.sampled_from([(), (), (), ("src",), ("src/a.py",), ("docs/*",), ("**",), ("src/a.py", "docs/x.md")])
@@ -60,7 +61,8 @@ class Stores(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="trichrome-"))
         self.clock = ManualClock()
         self.memory = Project(open_store("memory", self.folder, self.clock), self.clock)
-        self.sqlite = Project(open_store("sqlite", self.folder, self.clock), self.clock)
+        # `full`: with `fast` the file notes each new boot, which is the one thing that the memory store cannot know.
+        self.sqlite = Project(SqliteStore(self.folder / "events.db", self.clock), self.clock)
         self.workers: list[Worker] = []
         self.names = 0
         self.log: list[Recorded] = []

@@ -217,6 +217,10 @@ class Terminal(Session):
         self._reader.join(KILL_LIMIT)
         os.close(self._master)
 
+    def press_enter(self) -> None:
+        """Take what a dialog offers first."""
+        os.write(self._master, b"\r")
+
     def _started(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))

@@ -12,6 +12,7 @@ from trichrome.coordinator import (
     OPERATOR,
     Caller,
     Coordinator,
+    Senses,
     Settings,
     attempts,
     liveness,
@@ -104,6 +105,9 @@ class Project:
     clock: ManualClock
     settings: Settings = field(default_factory=Settings)
     alive: set[Process] = field(default_factory=set)
+    stopped: set[Process] = field(default_factory=set)
+    changed_at: dict[str, float] = field(default_factory=dict)
+    at_work: dict[Process, list[tuple[str, float]]] = field(default_factory=dict)
     jitter: float = 0.5
     _pids: int = 100
     _principals: int = 0
@@ -121,6 +125,11 @@ class Project:
             settings=self.settings,
             machine=self.machine,
             is_alive=self.alive.__contains__,
+            senses=Senses(
+                is_stopped=self.stopped.__contains__,
+                at_work=lambda client, _server: self.at_work.get(client, ()),
+                changed_at=self.changed_at.get,
+            ),
             draw=lambda: self.jitter,
         )
 

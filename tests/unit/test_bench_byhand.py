@@ -32,8 +32,8 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def both(tmp_path: Path, said: list[str]) -> Iterator[tuple[Worker, ByHand]]:
     (tmp_path / "project").mkdir()
-    project = open_project(tmp_path / "project", environment={}, flags={"durability": "fast"})
-    ours, hand = Worker(project), ByHand(tmp_path / "hand.db", "fast")
+    project = open_project(tmp_path / "project", environment={}, flags={"durability": "full"})
+    ours, hand = Worker(project), ByHand(tmp_path / "hand.db", "full")
     for each in (ours, hand):
         for _ in range(3):
             each.enqueue()

@@ -12,6 +12,7 @@ from bench import __main__ as command
 from bench.families import FAMILIES, Family
 from bench.measure import Scale, Taken
 from bench.report import MARK
+from filelock import FileLock
 from tests.support.figures import HELD, MACHINE, MISSED
 
 
@@ -117,6 +118,29 @@ def test_interrupt_records_nothing(
     assert command.main(["tokens"]) == 130
     assert "nothing was recorded" in capsys.readouterr().err
     assert not (folder / "results" / "latest.json").exists()
+
+
+@pytest.mark.usefixtures("failing")
+def test_two_runs_of_one_checkout_at_once_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "results").mkdir()
+
+    with FileLock(folder / "results" / "lock"):
+        refused = command.main(["tokens"])
+    after = command.main(["tokens"])
+
+    assert (refused, after) == (1, 0)
+    assert "Another run of this checkout is measuring" in capsys.readouterr().err
+
+
+def test_a_checkout_that_cannot_be_written_is_told_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "RESULTS", folder / "docs" / "performance.md" / "results")
+
+    assert command.main(["tokens"]) == 1
+
+    told = capsys.readouterr().err
+    assert "cannot be written: Not a directory. Run it in a checkout of your own. Nothing was measured." in told
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,6 +18,8 @@ from tests.support.figures import HELD, MACHINE, MISSED, PLAIN
 
 LINES = Plot("by-size", "Claims", "ready tasks", "µs", {"ours": [(1000, 50.0), (10_000, 51.0)]}, is_log=(True, False))
 BARS = Plot("cycles", "Cycles", "", "1/s", {"full": [("a", 1.0), ("b", 2.0)], "fast": [("a", 3.0), ("b", 4.0)]})
+
+DOTS = replace(BARS, is_log=(False, True))
 
 
 def record(*taken: Figure, picture: Plot | None = None, scale: str = "full") -> Record:
@@ -91,15 +94,42 @@ def test_numbers_keep_three_digits(value: float, shown: str) -> None:
 
 
 def test_line_of_the_table_says_it_all() -> None:
-    assert report.cells(HELD) == snapshot(
+    assert report.cells(HELD, "full") == snapshot(
         ("cycles, full", "1,234 1/s", "1,500 1/s, by hand", "0.823 (0.81 to 0.83)", "at least 0.8", "held")
     )
-    assert report.cells(PLAIN) == snapshot(("a task's log", "1,234 bytes", "", "", "", ""))
+    assert report.cells(PLAIN, "full") == snapshot(("a task's log", "1,234 bytes", "", "", "", ""))
 
 
 def test_missed_aims_are_listed_with_ratio_and_note() -> None:
-    assert report.missed([HELD, MISSED, PLAIN]) == snapshot(
+    assert report.missed([HELD, MISSED, PLAIN], "full") == snapshot(
         ["cycles, fast: 0.4 (0.39 to 0.41), aim at least 0.5. Python runs between the statements."]
+    )
+
+
+@pytest.mark.parametrize(
+    ("aim", "scale", "found"),
+    [
+        (Aim("at least", 0.82), "quick", "unclear"),
+        (Aim("at least", 0.82), "full", "held"),
+        (Aim("at most", 0.82), "quick", "unclear"),
+        (Aim("at least", 0.8), "quick", "held"),
+        (Aim("at least", 0.81), "quick", "held"),
+        (Aim("at most", 0.8), "quick", "missed"),
+        (None, "quick", ""),
+    ],
+)
+def test_an_aim_between_the_quartiles_of_a_quick_run_is_unclear(
+    aim: Aim | None, scale: report.Chosen, found: str
+) -> None:
+    assert report.verdict(replace(HELD, aim=aim), scale) == found
+
+
+def test_what_is_unclear_is_counted_apart_and_is_not_missed() -> None:
+    unclear = replace(MISSED, aim=Aim("at least", 0.4))
+
+    assert report.missed([HELD, unclear], "quick") == []
+    assert report.tally([HELD, unclear, PLAIN], "quick") == (
+        "1 of 2 aims are held. 1 are unclear: a whole run has more rounds."
     )
 
 
@@ -107,7 +137,7 @@ def shown(*families: Family) -> str:
     written = io.StringIO()
     console = Console(file=written, width=160)
     for family in families:
-        report.show_family(console, family)
+        report.show_family(console, family, "quick")
     report.show_end(console, Record(MACHINE, "quick", families))
     return written.getvalue()
 
@@ -228,7 +258,7 @@ def test_page_shows_counts_by_path(page: Path) -> None:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("plot", [LINES, BARS], ids=["lines", "bars"])
+@pytest.mark.parametrize("plot", [LINES, BARS, DOTS], ids=["lines", "bars", "dots"])
 def test_picture_is_the_same_each_time_and_its_text_is_text(plot: Plot) -> None:
 
     first, second = plots.svg(plot), plots.svg(plot)
@@ -236,3 +266,17 @@ def test_picture_is_the_same_each_time_and_its_text_is_text(plot: Plot) -> None:
     texts = {element.text for element in ET.fromstring(first).iter("{http://www.w3.org/2000/svg}text")}
     assert first == second
     assert plot.title in texts
+
+
+def test_bars_stand_on_zero_and_an_axis_without_one_gets_dots(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    drawn: list[str] = []
+    bar, dot = Axes.bar, Axes.plot
+    monkeypatch.setattr(Axes, "bar", lambda *each, **how: drawn.append("bar") or bar(*each, **how))
+    monkeypatch.setattr(Axes, "plot", lambda *each, **how: drawn.append("dot") or dot(*each, **how))
+
+    plots.svg(BARS)
+    plots.svg(DOTS)
+
+    assert drawn == ["bar", "bar", "dot", "dot"]

@@ -58,6 +58,19 @@ def test_only_the_newest_files_are_kept(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_log_that_is_opened_anew_lets_go_of_the_file_before(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    logs.open_log(tmp_path, name="server", level="info")
+    logs.get("test").info("here")
+    (before,) = logging.getLogger("trichrome").handlers
+
+    logs.open_log(tmp_path / "other", name="server", level="info")
+
+    assert isinstance(before, logging.FileHandler)
+    assert before.stream is None
+    assert before not in logging.getLogger("trichrome").handlers
+
+
 def test_logging_leaves_the_library_that_draws_on_terminals_alone_and_importable(tmp_path: Path) -> None:
     program = f"""{WRITE}
 assert "rich" not in sys.modules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +16,21 @@ from trichrome.processes import (
     Machine,
     Process,
     ProcessRef,
+    ProcessSenses,
     ProcessTable,
     ProcTable,
     PsutilTable,
+    at_work,
     chain_above,
     client_chain,
     is_alive,
     is_orphaned,
+    is_stopped,
     this_machine,
     this_process,
 )
 
-TABLES: list[ProcessTable] = [PsutilTable(), *([ProcTable()] if sys.platform == "linux" else [])]
+TABLES: list[ProcessSenses] = [PsutilTable(), *([ProcTable()] if sys.platform == "linux" else [])]
 both_readers = pytest.mark.parametrize("table", TABLES, ids=lambda table: type(table).__name__)
 
 SYSTEMD = Process(ProcessRef(1, 0), 0, "systemd", ("/sbin/init",))
@@ -253,6 +257,68 @@ def test_change_of_parent_makes_an_orphan() -> None:
     chain = dataclasses.replace(client_chain(), parent=os.getppid() + 1, ancestors=())
 
     assert is_orphaned(chain)
+
+
+@both_readers
+def test_stopped_process_is_told_from_one_that_runs_and_from_a_later_one_of_its_number(table: ProcessSenses) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        start = table.start(child.pid)
+        assert start is not None
+        ref = ProcessRef(child.pid, start)
+        running = is_stopped(ref, table)
+
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+        stopped = [is_stopped(ref, table), is_stopped(dataclasses.replace(ref, start=start - 1), table)]
+        child.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOWAIT)
+
+        assert (running, stopped, is_stopped(ref, table)) == (False, [True, False], False)
+    finally:
+        child.kill()
+        child.wait(5)
+    assert not is_stopped(ref, table)
+
+
+@both_readers
+def test_what_a_client_started_well_after_its_server_is_work(
+    table: ProcessSenses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_SERVERS_START_WITHIN", 0.0)
+    children: list[subprocess.Popen[bytes]] = []
+
+    def started() -> ProcessRef:
+        children.append(subprocess.Popen(["sleep", "60"]))
+        pid = children[-1].pid
+        start, born = table.start(pid), table.age(pid) or 0.0
+        assert start is not None
+        while (table.age(pid) or 0.0) < born + 0.03:  # starts are told in hundredths of a second
+            pass
+        return ProcessRef(pid, start)
+
+    try:
+        client, others, server, work = table.me(), started(), started(), started()
+        found = at_work(client, server, table)
+        later = at_work(client, work, table)
+        monkeypatch.setattr(processes, "_SERVERS_START_WITHIN", 10.0)
+        soon = at_work(client, others, table)
+    finally:
+        for child in children:
+            child.kill()
+            child.wait(5)
+
+    assert [name for name, _ in found] == ["sleep"]
+    assert 0 < found[0][1] < 60
+    assert (later, soon) == ([], [])
+    assert at_work(client, server, table) == [], "that server is gone"
+
+
+@both_readers
+def test_who_is_not_there_has_neither_age_nor_children(table: ProcessSenses) -> None:
+    nobody = 2**22 + 1
+
+    assert (table.age(nobody), table.children(nobody), table.is_stopped(nobody)) == (None, [], False)
 
 
 @pytest.mark.parametrize("name", ["plain", "a) R 1 (b", "two words", "ümlaut", "new\nline"])

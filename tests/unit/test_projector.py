@@ -6,10 +6,11 @@ from unittest.mock import NonCallableMock
 
 import pytest
 
-from trichrome.domain.events import Event, LogSalvaged, ProgressReported, Report, ResultSuperseded
+from trichrome.domain.events import Event, LogReopened, LogSalvaged, ProgressReported, Report, ResultSuperseded
 from trichrome.store.projector import UNSEEN, fold_in
 
 EVENTS: tuple[Event, ...] = (
+    LogReopened(boot="b"),
     LogSalvaged(holes=()),
     ProgressReported(attempt=1, note="half"),
     ResultSuperseded(attempt=1, worker="w", outcome="completed", report=Report("late"), digest="d"),

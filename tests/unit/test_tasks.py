@@ -22,7 +22,7 @@ from trichrome.domain.decisions import (
     TakeUp,
     decide,
 )
-from trichrome.domain.events import AttemptNumbersRaised, Outcome, Report, TaskCreated
+from trichrome.domain.events import AttemptNumbersRaised, Outcome, Report, TaskClaimed, TaskCreated
 from trichrome.domain.ids import AttemptId, RunId, TaskId
 from trichrome.domain.tasks import FINAL, Task, evolve
 from trichrome.errors import NotFoundError, StaleAttemptError, TrichromeError
@@ -162,6 +162,23 @@ def test_an_attempt_number_set_aside_by_a_salvage_belongs_to_nobody() -> None:
     )
     again = after(evolve(after(NEW, claim(), end(outcome="released")), AttemptNumbersRaised(to=5)), claim())
     assert again.last_number == 6
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_a_claim_jumps_over_each_tail_that_may_be_lost_and_says_so(lost: int) -> None:
+    again = decide(after(NEW, claim(), rescue()), replace(claim(), lost_tails=lost))
+
+    last = 1 + 1000 * lost
+    assert [each.to for each in again if isinstance(each, AttemptNumbersRaised)] == [last] * (lost > 0)
+    assert again[-1] == TaskClaimed(attempt=last + 1, worker="w1", principal="p1")
+
+
+def test_a_rescued_attempt_that_may_be_overtaken_does_not_come_back() -> None:
+    rescued = after(NEW, claim(), rescue())
+
+    with pytest.raises(StaleAttemptError, match="rescued"):
+        decide(rescued, TakeUp(1, "owner", "w1", "p1", overtaken=True))
+    assert [type(each).__name__ for each in decide(rescued, end(overtaken=True))] == ["ResultSuperseded"]
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))

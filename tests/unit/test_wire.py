@@ -139,11 +139,20 @@ def test_lone_surrogate_becomes_a_character_that_can_be_written(value: str) -> N
         b"\xff",
         b"[" * 100_000,
         b'"\\ud83d',
+        b'{"jsonrpc":"2.0","id":1.0,"method":"m"}',
+        b'{"jsonrpc":"2.0","id":true,"method":"m"}',
+        b'{"jsonrpc":"2.0","id":[],"method":"m"}',
     ],
 )
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         parse(line)
+
+
+def test_id_that_is_null_is_none_as_in_older_json_rpc() -> None:
+    message = parse(b'{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}').message
+
+    assert isinstance(message, types.JSONRPCNotification)
 
 
 def test_answer_that_cannot_be_encoded_becomes_an_error_of_its_request() -> None:

@@ -39,6 +39,12 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "explain": "tasks",
         "events": "events",
     },
+    "Looking after": {
+        "repair": "repair",
+        "backup": "backup",
+        "restore": "backup",
+        "torture": "torture",
+    },
     "Setting up": {
         "demo": "demo",
         "init": "init",

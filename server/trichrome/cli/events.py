@@ -19,7 +19,7 @@ from trichrome.cli.project import opened
 
 if TYPE_CHECKING:
     from trichrome.coordinator import Coordinator
-    from trichrome.store.port import Recorded
+    from trichrome.store.port import Reading, Recorded
 
 _PAGE: Final = 1_000
 _NAP_SECONDS: Final = 1.0
@@ -42,7 +42,7 @@ def events(
         c = project.coordinator
         for recorded in islice(_events(c, after, follow=follow), limit):
             if as_json:
-                document(_object(recorded))
+                document(as_object(recorded))
             else:
                 say(_line(recorded))
 
@@ -52,7 +52,7 @@ def _events(c: Coordinator, after: int, *, follow: bool) -> Iterator[Recorded]:
 
     if after < 0:
         with c.store.reading() as view:
-            after = max(0, view.position() + after)
+            after = _before_last(view, -after)
     watch = c.store.watch()
     try:
         while True:
@@ -68,6 +68,15 @@ def _events(c: Coordinator, after: int, *, follow: bool) -> Iterator[Recorded]:
         watch.close()
 
 
+def _before_last(view: Reading, wanted: int) -> int:
+    """The position before the last so many events; positions have gaps where the log may have lost a tail."""
+    last, span = view.position(), wanted
+    while span < last and len(view.events(after=last - span, limit=wanted)) < wanted:
+        span *= 2
+    found = view.events(after=max(0, last - span), limit=span)[-wanted:]
+    return found[0].position - 1 if found else 0
+
+
 def _check_reader() -> None:
     """End like a write to a pipe that nobody reads any more, although there is nothing to write.
 
@@ -80,7 +89,8 @@ def _check_reader() -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-def _object(recorded: Recorded) -> dict[str, object]:
+def as_object(recorded: Recorded) -> dict[str, object]:
+    """An event as JSON shows it."""
     from trichrome.store import codec
 
     kind, _, payload = codec.encode(recorded.event)

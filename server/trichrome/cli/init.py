@@ -21,6 +21,8 @@ MEANING: Final = {
     "backoff_cap_seconds": "The longest such wait.",
     "max_review_rounds": "How often a reviewer may send a task back before it fails.",
     "on_lead_gone": 'What a run does when whoever created it is gone: "continue" or "pause".',
+    "backup_every_hours": "How old the newest automatic backup may become while the log moves. 0 for none.",
+    "backups_kept": "How many automatic backups are kept; those that you ask for are never pruned.",
     "log_level": "What is written to .trichrome/logs: debug, info, warning or error.",
 }
 """What each setting means, in a line."""

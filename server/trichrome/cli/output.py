@@ -7,6 +7,7 @@ read as markup.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -19,7 +20,7 @@ import typer
 
 from trichrome.domain.text import clean
 from trichrome.domain.text import one_line as _one_line
-from trichrome.errors import TrichromeError
+from trichrome.errors import ErrorFacts, TrichromeError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -41,6 +42,9 @@ STYLES: Final[Mapping[str, str]] = {
     "failed": "red",
     "cancelled": "dim",
     "working": "yellow",
+    "tool_running": "yellow",
+    "waiting_for_human": "magenta",
+    "detached": "red",
     "suspect": "red",
     "gone": "red",
     "ok": "green",
@@ -49,6 +53,15 @@ STYLES: Final[Mapping[str, str]] = {
 }
 """Colours of states; roles are shown in their own."""
 
+COMMANDS: Final[Mapping[str, str]] = {
+    "cancel_task": "cancel",
+    "create_task": "create",
+    "get_status": "status",
+    "get_task": "show",
+    "list_tasks": "list",
+}
+"""What a person at a shell runs where advice names a tool; the other tools are for Claudes alone."""
+_TOOL: Final = re.compile(rf"(?<![\w'\"])({'|'.join(COMMANDS)})(?:\((?:\w+=)?'?([\w.]+)'?\))?(?![\w'\"])")
 
 _GAP: Final = "  "
 _ENOUGH: Final = 40
@@ -170,16 +183,22 @@ def _styled(cell: str) -> Text:
     return Text(cell, style=STYLES.get(cell, ""))
 
 
+def for_shell(advice: str) -> str:
+    """Advice that names tools, as both surfaces get it, with the commands that do the same."""
+    return _TOOL.sub(lambda found: f"`{' '.join(filter(None, ('trichrome', COMMANDS[found[1]], found[2])))}`", advice)
+
+
 @contextmanager
 def refusals(as_json: bool) -> Iterator[None]:
     """Turn a refusal inside into its document or its line, and exit code 1."""
     try:
         yield
     except TrichromeError as error:
+        facts: ErrorFacts = {**error.facts(), "message": for_shell(error.message)}
         if as_json:
-            document({"error": error.facts()})
+            document({"error": facts})
         else:
-            note(f"trichrome: {one_line(error.message)} ({error.code})")
+            note(f"trichrome: {one_line(facts['message'])} ({facts['code']})")
         raise typer.Exit(REFUSED) from error
 
 

@@ -33,8 +33,8 @@ def _show(found: Status) -> None:
     say(f"Tasks   {counts or 'none yet'}")
     if found["workers"]:
         say("Workers")
-        rows = [(w["worker"], w["role"], w["state"], w.get("attempt", "")) for w in found["workers"]]
-        table(("", "", "", ""), rows, indent=2)
+        rows = [(w["worker"], w["role"], w["state"], w.get("attempt", ""), w.get("why", "")) for w in found["workers"]]
+        table(("", "", "", "", ""), rows, indent=2)
     else:
         say("Workers none connected")
     if leaderless := found.get("leaderless"):

@@ -11,14 +11,14 @@ from trichrome.cli.output import Json, document, new_app, say
 from trichrome.cli.project import opened
 
 if TYPE_CHECKING:
-    from trichrome.coordinator import Coordinator
+    from trichrome.coordinator import Caller, Coordinator
     from trichrome.domain.runs import Run
     from trichrome.domain.tasks import Task
 
 app = new_app()
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task, such as t17.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, such as r3.")]
+RunName = Annotated[str | None, typer.Argument(metavar="RUN", help="A run, such as r3.", show_default=False)]
 
 
 def _on_task(as_json: bool, act: Callable[[Coordinator], Task]) -> None:
@@ -96,10 +96,14 @@ def reject(
     _on_task(as_json, lambda c: reviews.reject(c, OPERATOR, task, reason=reason, final=final))
 
 
-def _on_run(as_json: bool, act: Callable[[Coordinator], Run]) -> None:
-    """Act on one run and say how it stands now."""
+def _on_run(as_json: bool, named: str | None, act: Callable[[Coordinator, Caller, str], Run], *, paused: bool) -> None:
+    """Act on one run and say how it stands now; without a name, say which `paused` runs, or others, could be meant."""
     with opened(as_json) as project:
-        run = act(project.coordinator)
+        from trichrome.coordinator import OPERATOR
+
+        if named is None:
+            raise typer.BadParameter(_which(project.coordinator, paused=paused), param_hint="RUN")
+        run = act(project.coordinator, OPERATOR, named)
     if as_json:
         document({"run": run.id, "paused": run.paused})
     elif run.paused:
@@ -108,17 +112,26 @@ def _on_run(as_json: bool, act: Callable[[Coordinator], Run]) -> None:
         say(f"{run.id} goes on.")
 
 
-@app.command(epilog="Example: trichrome pause r3")
-def pause(run: RunName, as_json: Json = False) -> None:
-    """Let nothing more of a run be claimed; what runs goes on."""
-    from trichrome.coordinator import OPERATOR, runs
+def _which(c: Coordinator, *, paused: bool) -> str:
+    from trichrome.coordinator import runs
 
-    _on_run(as_json, lambda c: runs.pause(c, OPERATOR, run))
+    with c.store.reading() as view:
+        told = runs.named([run for run in view.open_runs() if run.paused is paused])
+    kind = "is paused" if paused else "could be paused"
+    return f"say which run. What {kind}: {told}." if told else f"no run {kind} now."
+
+
+@app.command(epilog="Example: trichrome pause r3")
+def pause(run: RunName = None, as_json: Json = False) -> None:
+    """Let nothing more of a run be claimed; what runs goes on."""
+    from trichrome.coordinator import runs
+
+    _on_run(as_json, run, runs.pause, paused=False)
 
 
 @app.command(epilog="Example: trichrome resume r3")
-def resume(run: RunName, as_json: Json = False) -> None:
+def resume(run: RunName = None, as_json: Json = False) -> None:
     """Let a paused run go on."""
-    from trichrome.coordinator import OPERATOR, runs
+    from trichrome.coordinator import runs
 
-    _on_run(as_json, lambda c: runs.resume(c, OPERATOR, run))
+    _on_run(as_json, run, runs.resume, paused=True)

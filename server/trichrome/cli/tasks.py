@@ -1,7 +1,8 @@
-"""`trichrome list`, `show` and `explain`: reading tasks."""
+"""`trichrome list`, `show` and `explain`: reading tasks, and what their workers do."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,10 +12,12 @@ from trichrome.cli.output import Json, data, document, new_app, note, one_line, 
 from trichrome.cli.project import check_task, opened
 
 if TYPE_CHECKING:
-    from trichrome.coordinator.answers import Result, TaskDetail
+    from trichrome.coordinator.answers import Result, TaskDetail, TaskExplained, WorkerDetail
 
 _SHOWN_DATA: Final = 4_000
 """Characters of a result's data that `show` prints for people."""
+
+_TASK: Final = re.compile(r"t\d+(\.\d+)?")
 
 app = new_app()
 
@@ -106,15 +109,22 @@ def _section(title: str, body: str) -> Iterator[str]:
     yield from (f"  {line}" for line in body.splitlines())
 
 
-@app.command(epilog="Example: trichrome explain t3")
-def explain(task: Task, as_json: Json = False) -> None:
-    """Tell why a task stands where it stands, and what would help."""
+@app.command(epilog="Example: trichrome explain t3; trichrome explain blue-1")
+def explain(
+    what: Annotated[str, typer.Argument(metavar="TASK|WORKER", help="A task, such as t17, or a worker: blue-1.")],
+    as_json: Json = False,
+) -> None:
+    """Tell why a task or a worker stands where it stands, and what would help."""
     with opened(as_json) as project:
         from trichrome.coordinator import queries
 
-        check_task(task)
-        lines = queries.explain(project.coordinator, task)
+        check_task(what)
+        answer: WorkerDetail | TaskExplained
+        if _TASK.fullmatch(what):
+            answer = {"task": what, "explanation": queries.explain(project.coordinator, what)}
+        else:
+            answer = queries.explain_worker(project.coordinator, what)
     if as_json:
-        document({"task": task, "explanation": lines})
+        document(answer)
         return
-    say("\n".join(one_line(line) for line in lines))
+    say("\n".join(one_line(line) for line in answer["explanation"]))

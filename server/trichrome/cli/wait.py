@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trichrome.cli.output import REFUSED, TIMED_OUT, Json, document, new_app, one_line, say
+from trichrome.cli.output import REFUSED, TIMED_OUT, Json, document, new_app, note, one_line, say
 from trichrome.cli.project import opened
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def wait(
 ) -> None:
     """Wait until a run or tasks are over, or stuck.
 
-    Exits with 0 when all completed, 1 when something failed, was cancelled or is stuck, 3 when the time is over.
+    Exits with 0 when all completed, 1 when something failed, was cancelled or is stuck, or there is no such run or
+    task, 3 when the time is over.
     """
     from trichrome.coordinator import OPERATOR
     from trichrome.coordinator.waiting import meant, until_over
@@ -43,6 +44,7 @@ def wait(
             tasks=tasks,
             seconds=math.inf if timeout is None else timeout,
             tell=(lambda _: None) if as_json else _tell_ended,
+            tell_held_up=(lambda _: None) if as_json else _tell_held_up,
         )
     if as_json:
         document(_answer(over))
@@ -58,10 +60,16 @@ def _tell_ended(task: ChangedTask) -> None:
     say(f"{task['id']} {task['state']}: {one_line(task.get('summary', ''), most=160)}".rstrip(": "))
 
 
+def _tell_held_up(task: NeedsHelp) -> None:
+    note(one_line(f"{task['id']} is held up: {task['why']}. What helps: {task['help']}."))
+
+
 def _answer(over: Over) -> Waited:
     answer: Waited = {"cursor": over.cursor, "done": over.done, "changed": list(over.ended.values())}
     if over.stuck:
         answer["stuck"] = list(over.stuck)
+    if over.held_up and not over.done:
+        answer["held_up"] = list(over.held_up)
     return answer
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Required, TypedDict
+from typing import Required, TypedDict
 
+from trichrome.domain.evidence import WorkerState
 from trichrome.domain.tasks import State
 
 Handed = TypedDict("Handed", {"from": str, "text": str})
@@ -152,6 +153,7 @@ class Waited(TypedDict, total=False):
     cursor: Required[int]
     done: Required[bool]
     stuck: list[NeedsHelp]
+    held_up: list[NeedsHelp]
     changed: Required[list[ChangedTask]]
     next: str
 
@@ -221,16 +223,30 @@ class TaskPage(TypedDict, total=False):
     after: str
 
 
-WorkerState = Literal["working", "idle", "detached", "suspect", "gone"]
-
-
 class WorkerLine(TypedDict, total=False):
-    """One worker of a status."""
+    """One worker of a status; `why` and `since_seconds` tell what shows its state, and how old that is."""
 
     worker: Required[str]
     role: Required[str]
     state: Required[WorkerState]
     attempt: str
+    why: str
+    since_seconds: int
+
+
+class TaskExplained(TypedDict):
+    """The answer of `explain` for a task."""
+
+    task: str
+    explanation: list[str]
+
+
+class WorkerDetail(TypedDict):
+    """The answer of `explain` for a worker."""
+
+    worker: str
+    state: WorkerState
+    explanation: list[str]
 
 
 class Status(TypedDict, total=False):

@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast
 
-from trichrome.coordinator import briefing, consequences, liveness, runs, sizes
+from trichrome.coordinator import briefing, consequences, liveness, losses, runs, sizes
 from trichrome.coordinator.answers import Claimed, Held, Progress, ReportAnswer
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import former_worker, standing, worker_for
 from trichrome.coordinator.tasks import existing
-from trichrome.domain import decisions, ids, reservations, text
+from trichrome.domain import decisions, ids, reservations, tails, text
 from trichrome.domain.events import AttemptResumed, FilesReserved, Outcome, Report, ResultSuperseded, TaskEvent
 from trichrome.domain.ids import AttemptId, TaskId
 from trichrome.domain.reservations import Hold, Mode
 from trichrome.domain.tasks import Attempt, Task
-from trichrome.errors import ConflictError, InvalidError, NotFoundError, NotPermittedError, StaleAttemptError
+from trichrome.errors import (
+    ConflictError,
+    InvalidError,
+    NotPermittedError,
+    StaleAttemptError,
+    StoreUnavailableError,
+)
 from trichrome.store.port import NOBODYS_LEASE_SECONDS, Reading, Worker, Writing
 
 NOTHING: Final = "Nothing to do for you now. End your turn; do not poll."
@@ -28,6 +34,23 @@ _GO: Final = (
 )
 FINDINGS: Final = 50
 """The most follow-ups in one report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A claim that brought no attempt.
+
+    Attributes:
+        next: why, and what to do.
+        may_come: whether time alone, or others, may bring one.
+    """
+
+    next: str = NOTHING
+    may_come: bool = True
+
+    def answer(self) -> Claimed:
+        """The answer of claim_task."""
+        return {"attempt": None, "next": self.next}
 
 
 # --- claiming ---------------------------------------------------------------------------------------------------------
@@ -42,18 +65,24 @@ def claim(c: Coordinator, caller: Caller, *, role: str | None = None, task: str 
         TrichromeError: `unknown_role`; `not_permitted` for a role it may not serve, or a review of its own work;
             `not_found`, `invalid`, `already_claimed`, `files_conflict` for a named task.
     """
+    found = seek(c, caller, role=role, task=task)
+    return found.answer() if isinstance(found, Nothing) else found
+
+
+def seek(c: Coordinator, caller: Caller, *, role: str | None = None, task: str | None = None) -> Claimed | Nothing:
+    """As `claim`, for whoever may go on seeking when there is nothing yet."""
     roles = _roles(c, caller, role)
     if task is None and c.store.has_claimable(roles):
-        answer = _claim_at_once(c, caller, roles, None)
-        if answer["attempt"] is not None or answer["next"] != NOTHING:
-            return answer
+        found = _claim_at_once(c, caller, roles, None)
+        if not isinstance(found, Nothing) or not found.may_come:
+            return found
     liveness.sweep(c)
     if task is None and _is_idle(c, caller, roles):
-        return {"attempt": None, "next": NOTHING}
+        return Nothing()
     return _claim_at_once(c, caller, roles, task)
 
 
-def _claim_at_once(c: Coordinator, caller: Caller, roles: tuple[str, ...], task: str | None) -> Claimed:
+def _claim_at_once(c: Coordinator, caller: Caller, roles: tuple[str, ...], task: str | None) -> Claimed | Nothing:
     with c.store.writing(actor=caller.principal, causation="claim_task") as tx:
         return _claim(c, tx, caller, roles, task)
 
@@ -82,36 +111,44 @@ def _is_idle(c: Coordinator, caller: Caller, roles: Sequence[str]) -> bool:
         return _orphan(c, view, caller, roles) is None
 
 
-def _claim(c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], wanted: str | None) -> Claimed:
+def _claim(
+    c: Coordinator, tx: Writing, caller: Caller, roles: tuple[str, ...], wanted: str | None
+) -> Claimed | Nothing:
     tx.bring_forward_due()
     worker = tx.worker_of(caller.principal, caller.agent)
     held = tx.live_attempt_of(worker.name) if worker is not None else None
     if held is None:
         held = _orphan(c, tx, caller, roles) if wanted is None else _named(c, tx, caller, wanted)
         if held is not None and wanted is None and _is_anybodys(tx, caller, held):
-            return {"attempt": None, "next": _unknown(held)}
+            return _unknown(held)
     elif not caller.known and wanted != held.task and _is_of(tx, held, caller.principal):
         assert worker is not None
         tx.put_worker(replace(worker, is_shared=True))
-        return {"attempt": None, "next": _unknown(held)}
+        return _unknown(held)
+    if held is None and worker is None:
+        worker = former_worker(c, tx, caller)
+        held = tx.live_attempt_of(worker.name) if worker is not None else None
+        if held is not None and not caller.known:
+            return _unknown(held)
     if held is not None:
         return _resume(c, tx, caller, held)
-    worker = worker or former_worker(c, tx, caller)
     chosen = tx.claimable(roles, worker=worker.name if worker is not None else "") if wanted is None else None
     task = existing(tx, wanted) if wanted is not None else tx.task(chosen) if chosen is not None else None
     worker = _taker(c, tx, caller, prefix=task.role if task is not None else roles[0])
     if task is None:
-        return {"attempt": None, "next": NOTHING}
+        return Nothing()
     if wanted is not None and (refusal := _why_not(tx, task, roles)) is not None:
         return refusal
     run = tx.run(task.run)
     if wanted is None and run is not None and runs.is_to_pause(c, tx, run):
-        return {"attempt": None, "next": NOTHING}  # the sweep pauses it, then others' tasks have their turn
+        return Nothing()  # the sweep pauses it, then others' tasks have their turn
     return _begin(c, tx, caller, worker, task)
 
 
 def _begin(c: Coordinator, tx: Writing, caller: Caller, worker: Worker, task: Task) -> Claimed:
-    after = consequences.decide(c, tx, task, decisions.Claim(worker=worker.name, principal=caller.principal))
+    lost = tx.lost_tails(task.id, since=tails.NUMBERING)
+    claim = decisions.Claim(worker=worker.name, principal=caller.principal, lost_tails=lost)
+    after = consequences.decide(c, tx, task, claim)
     assert after.attempt is not None
     attempt = AttemptId(task.id, after.attempt.number)
     principal = tx.principal(caller.principal)
@@ -131,12 +168,12 @@ def _taker(c: Coordinator, tx: Writing, caller: Caller, *, prefix: str) -> Worke
     return worker
 
 
-def _why_not(tx: Reading, task: Task, roles: Sequence[str]) -> Claimed | None:
+def _why_not(tx: Reading, task: Task, roles: Sequence[str]) -> Nothing | None:
     """Why a named task cannot be claimed yet, where waiting helps; refusals where it does not."""
     if task.role not in roles:
         raise NotPermittedError(f"{task.id} is for {task.role}; you serve {', '.join(roles)}.", field="task")
     if task.state == "blocked":
-        return {"attempt": None, "next": f"{task.id} waits for other tasks. {NOTHING}"}
+        return Nothing(f"{task.id} waits for other tasks. {NOTHING}")
     if task.state != "ready" or tx.is_claimable(task.id):
         return None
     holder = tx.holder(reservations.holds(task.files), besides=task.id)
@@ -146,13 +183,14 @@ def _why_not(tx: Reading, task: Task, roles: Sequence[str]) -> Claimed | None:
             code="files_conflict",
             field="task",
         )
-    return {"attempt": None, "next": f"{task.id} may not start yet. {NOTHING}"}
+    return Nothing(f"{task.id} may not start yet. {NOTHING}")
 
 
-def _unknown(held: AttemptId) -> str:
-    return (
+def _unknown(held: AttemptId) -> Nothing:
+    return Nothing(
         f"This session already works on {held}. If it is yours, go on with claim_task(task={held.task!r}). If another "
-        "agent of this session holds it, end your turn: subagents as workers, told apart, need the trichrome plugin."
+        "agent of this session holds it, end your turn: subagents as workers, told apart, need the trichrome plugin.",
+        may_come=False,
     )
 
 
@@ -218,11 +256,12 @@ def take_up(c: Coordinator, tx: Writing, caller: Caller, attempt: AttemptId) -> 
     """
     task = existing(tx, attempt.task, field="attempt")
     last = task.attempt
-    if last is None:
-        raise NotFoundError(f"There is no attempt {attempt}. claim_task answers yours.", field="attempt")
+    if last is None or attempt.number > last.number:
+        raise losses.unknown_attempt(tx, task, attempt)
     stand = standing(c, tx, caller, last)
     worker = worker_for(c, tx, caller, prefix=task.role, inherit=last.worker if stand == "successor" else None)
-    events = decisions.decide(task, decisions.TakeUp(attempt.number, stand, worker.name, caller.principal))
+    taking = decisions.TakeUp(attempt.number, stand, worker.name, caller.principal, _is_overtaken(tx, task))
+    events = decisions.decide(task, taking)
     if events:
         _check_free(tx, worker, attempt)
     if any(isinstance(event, AttemptResumed) for event in events):
@@ -230,6 +269,12 @@ def take_up(c: Coordinator, tx: Writing, caller: Caller, attempt: AttemptId) -> 
     after = consequences.append(c, tx, task, events)
     _renew(tx, caller, attempt, after, reopened=task.state != "running")
     return after
+
+
+def _is_overtaken(tx: Reading, task: Task) -> bool:
+    """Whether a rescued task may have been claimed anew in a tail that the log lost."""
+    is_rescued = task.attempt is not None and task.attempt.state == "rescued"
+    return is_rescued and tx.lost_tails(task.id, since=tails.RESCUING) > 0
 
 
 def _check_free(tx: Reading, worker: Worker, attempt: AttemptId) -> None:
@@ -361,15 +406,24 @@ def report(
         before = existing(tx, handle.task, field="attempt")
         after, late = _end(c, tx, caller, before, handle, outcome, said, retry=retry)
         answer: ReportAnswer = {"task": after.id, "state": after.state}
-        if claim_next and late is None:
-            answer["claimed"] = _claim(c, tx, caller, roles, None)
+        found = _claim(c, tx, caller, roles, None) if claim_next and late is None else None
     if late is not None:
         raise late
-    if not claim_next:
+    if found is None:
         answer["next"] = _after(after)
-    elif answer["claimed"]["next"] == NOTHING:
-        answer["claimed"] = claim(c, caller)  # which sweeps first, now that the report is safe
+    elif not isinstance(found, Nothing):
+        answer["claimed"] = found
+    else:
+        answer["claimed"] = _claim_after(c, caller) if found.may_come else found.answer()
     return answer
+
+
+def _claim_after(c: Coordinator, caller: Caller) -> Claimed:
+    """A claim that sweeps first, after a report that is safe: its refusal is none of the report."""
+    try:
+        return claim(c, caller)
+    except StoreUnavailableError as error:
+        return {"attempt": None, "next": f"Your report is kept. {error.message} Then call claim_task for more."}
 
 
 def _report(
@@ -426,6 +480,7 @@ def _end(
         retry=retry,
         review=tx.new_task() if opens_review else None,
         delay_seconds=liveness.delay(c, task),
+        overtaken=_is_overtaken(tx, task),
     )
     events = decisions.decide(task, command)
     after = consequences.append(c, tx, task, events)
@@ -443,7 +498,7 @@ def _given_out(tx: Reading, task: Task, attempt: AttemptId) -> Attempt:
         return last
     older = next((each for each in tx.attempts(task.id) if each.number == attempt.number), None)
     if older is None:
-        raise NotFoundError(f"There is no attempt {attempt}. claim_task answers yours.", field="attempt")
+        raise losses.unknown_attempt(tx, task, attempt)
     return older
 
 

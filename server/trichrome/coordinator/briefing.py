@@ -39,7 +39,9 @@ def result(view: Reading, task: Task) -> Report | None:
 def _reviewed(view: Reading, review: Task) -> ReviewedText:
     assert review.reviews is not None
     original = view.task(review.reviews.task)
-    assert original is not None
+    if original is None:
+        gone = "It was lost with a part of the log: there is nothing to review. Release this task."
+        return {"task": review.reviews.task, "attempt": str(review.reviews), "instructions": gone, "summary": ""}
     content = view.brief(original.id)
     reports = [each.report for each in view.reports(original.id) if each.attempt == review.reviews]
     report = reports[0] if reports else Report(summary="")

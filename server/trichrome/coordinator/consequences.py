@@ -13,7 +13,6 @@ from trichrome.coordinator.context import Coordinator
 from trichrome.domain import decisions
 from trichrome.domain.events import (
     ChangesRequested,
-    Report,
     ReviewRequested,
     TaskCancelled,
     TaskCompleted,
@@ -51,12 +50,11 @@ def decide(c: Coordinator, tx: Writing, task: Task, command: decisions.Command) 
 def _follow(c: Coordinator, tx: Writing, task: Task, event: TaskEvent) -> None:
     match event:
         case ReviewRequested():
-            _open_review(c, tx, task, event)
+            open_review(c, tx, task, event)
         case TaskCompleted():
             _free_dependents(c, tx, task)
             _close_review(c, tx, task, why=f"{task.id} was approved by {event.approved_by}")
-            if task.reviews is not None and event.report is not None:
-                _judge(c, tx, task, task.reviews, event, event.report)
+            judge(c, tx, task, event)
         case TaskFailed() | TaskCancelled():
             _close_review(c, tx, task, why=f"{task.id} is over")
         case ChangesRequested():
@@ -65,7 +63,8 @@ def _follow(c: Coordinator, tx: Writing, task: Task, event: TaskEvent) -> None:
             pass
 
 
-def _open_review(c: Coordinator, tx: Writing, task: Task, event: ReviewRequested) -> None:
+def open_review(c: Coordinator, tx: Writing, task: Task, event: ReviewRequested) -> None:
+    """Open the review that a report asked for."""
     reported = tx.task(task.id)
     assert task.review is not None
     assert reported is not None
@@ -104,21 +103,21 @@ def _close_review(c: Coordinator, tx: Writing, task: Task, *, why: str) -> None:
         decide(c, tx, review, decisions.Cancel(reason=why, by="trichrome"))
 
 
-def _judge(
-    c: Coordinator, tx: Writing, review: Task, reviewed: AttemptId, event: TaskCompleted, report: Report
-) -> None:
-    original = tx.task(reviewed.task)
-    if original is None:
+def judge(c: Coordinator, tx: Writing, review: Task, event: TaskCompleted) -> None:
+    """Let the verdict that a review ended with move the task it judges; the end of another task judges nothing."""
+    original = tx.task(review.reviews.task) if review.reviews is not None else None
+    if review.reviews is None or original is None or event.report is None:
         return
     by = review.attempt.worker if review.attempt is not None else "reviewer"
+    verdict: decisions.Approve | decisions.SendBack
     if event.outcome == "approved":
-        decide(c, tx, original, decisions.Approve(attempt=reviewed.number, by=by))
+        verdict = decisions.Approve(attempt=review.reviews.number, by=by)
     else:
-        decide(
-            c,
-            tx,
-            original,
-            decisions.SendBack(
-                attempt=reviewed.number, by=by, summary=report.summary, data=report.data, review=review.id
-            ),
+        verdict = decisions.SendBack(
+            attempt=review.reviews.number,
+            by=by,
+            summary=event.report.summary,
+            data=event.report.data,
+            review=review.id,
         )
+    decide(c, tx, original, verdict)

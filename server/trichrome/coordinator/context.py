@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,6 +36,21 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Senses:
+    """What can be seen of this machine's processes and files besides that a process lives; for show.
+
+    Attributes:
+        is_stopped: whether the process (pid, start) is there, and does not run until somebody lets it.
+        at_work: of a client and its server, the name and the age in seconds of what the client runs for its work.
+        changed_at: when a file last changed, in seconds since 1970; None where it cannot be seen.
+    """
+
+    is_stopped: Callable[[tuple[int, int]], bool] = lambda _process: False
+    at_work: Callable[[tuple[int, int], tuple[int, int]], Sequence[tuple[str, float]]] = lambda _client, _server: ()
+    changed_at: Callable[[str], float | None] = lambda _path: None
+
+
+@dataclass(frozen=True, slots=True)
 class Coordinator:
     """The parts a command works with.
 
@@ -43,6 +58,7 @@ class Coordinator:
         roles: each role with the kinds of task it takes by itself.
         machine: (host, boot, pid namespace) of this process, or None where it plays no part.
         is_alive: whether the process (pid, start) of this machine still runs.
+        senses: what else can be seen from here.
         draw: a random number from 0 to 1, for jitter.
     """
 
@@ -52,6 +68,7 @@ class Coordinator:
     settings: Settings = field(default_factory=Settings)
     machine: tuple[str, str, str] | None = None
     is_alive: Callable[[tuple[int, int]], bool] = lambda _process: True
+    senses: Senses = Senses()
     draw: Callable[[], float] = lambda: 0.5
 
     def role_for_kind(self, kind: str) -> str | None:

@@ -20,8 +20,10 @@ from trichrome.domain.events import (
     ChangesRequested,
     ContextShared,
     DependencyCompleted,
+    DependencyLost,
     Event,
     FilesReserved,
+    LogReopened,
     LogSalvaged,
     MessageDelivered,
     MessageSent,
@@ -59,6 +61,8 @@ def sentence(stream: str, event: Event) -> str:
             return _created(event)
         case DependencyCompleted():
             return f"{event.dependency}, which it waited for, completed"
+        case DependencyLost():
+            return f"the result of {event.dependency} was lost with a part of the log; it waits for it again"
         case TaskClaimed():
             return f"{event.worker} claimed it as {stream}.{event.attempt}"
         case AttemptAdopted():
@@ -111,7 +115,10 @@ def sentence(stream: str, event: Event) -> str:
         case ContextShared():
             return f"{event.by} wrote version {event.version} of note {one_line(event.name)}"
         case LogSalvaged():
-            return f"the log was salvaged; holes in {one_line(', '.join(event.holes)) or 'no stream'}"
+            how = "salvaged" if event.backup is None else f"put back to {one_line(event.backup)}"
+            return f"the log was {how}; holes in {one_line(', '.join(event.holes)) or 'no stream'}"
+        case LogReopened():
+            return "the log was opened after the machine had gone down; what was acknowledged last may be missing"
         case _:
             assert_never(event)
 

@@ -11,16 +11,16 @@ or the time says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Self
 
 from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import disconnect_gone, is_here, is_lease_asked
+from trichrome.coordinator.principals import disconnect_gone, introduce_again, is_here, is_lease_asked
 from trichrome.domain import decisions
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
-from trichrome.errors import TrichromeError
 from trichrome.store.port import LiveAttempt, Principal, Reading
 
 LOOK_SECONDS: Final = 5.0
@@ -30,21 +30,33 @@ TIDY_SECONDS: Final = 20.0
 _RENEWALS: Final = 3
 """How often a lease is renewed in its length."""
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-"""The longest a keeper that is refused pauses; at first it is a second, which doubles from time to time."""
+"""The longest a keeper that is refused pauses, and never longer than until a lease is to be renewed; at first it is a
+second, which doubles from time to time."""
 
 
 def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
     """Why an attempt's worker counts as gone; None while it does not."""
     principal = live.principal
+    if principal is not None and not is_lease_decisive(c, principal):
+        return why_client_gone(c, principal)
+    if not live.lapsed:
+        return None
     if principal is None:
-        return "nobody knows its worker any more" if live.lapsed else None
+        return "nobody knows its worker any more"
     if principal.name is not None:
-        return (
-            f"worker {principal.name} has not been heard of for {principal.lease_seconds:g} s" if live.lapsed else None
-        )
-    if principal.client is not None and is_here(c, principal):
-        return None if c.is_alive(principal.client) else f"its client (process {principal.client[0]}) is gone"
-    return "its lease ran out, and its client cannot be seen from here" if live.lapsed else None
+        return f"worker {principal.name} has not been heard of for {principal.lease_seconds:g} s"
+    return "its lease ran out, and its client cannot be seen from here"
+
+
+def is_lease_decisive(c: Coordinator, principal: Principal) -> bool:
+    """Whether a principal's leases end its attempts: of a named worker, and where its client cannot be seen."""
+    return principal.name is not None or principal.client is None or not is_here(c, principal)
+
+
+def why_client_gone(c: Coordinator, principal: Principal) -> str | None:
+    """Why a client that can be seen from here counts as gone; None while it does not."""
+    assert principal.client is not None
+    return None if c.is_alive(principal.client) else f"its client (process {principal.client[0]}) is gone"
 
 
 def sweep(c: Coordinator) -> list[AttemptId]:
@@ -155,15 +167,26 @@ class Lookout:
 
 
 class Keeper:
-    """What a live server does beside its calls: rescue, renew its own leases, and note who is gone."""
+    """What a live server does beside its calls: renew its own leases, rescue, note who is gone, and further duties.
 
-    def __init__(self, c: Coordinator, principal: Principal) -> None:
+    Guarantee: what keeps attempts comes first, and no part that fails keeps another from being done.
+
+    Args:
+        c: the project.
+        principal: the server.
+        duties: what else is done at each turn, after the rest.
+    """
+
+    def __init__(self, c: Coordinator, principal: Principal, *, duties: Sequence[Callable[[], None]] = ()) -> None:
         self._c = c
         self._principal = principal
+        self._parts = (self._renew, self._sweep, self._tidy, *duties)
         self._lookout = Lookout(c)
         self._renew_at = c.clock.now().monotonic
         self._tidy_at = self._renew_at + TIDY_SECONDS
+        self._ended: list[AttemptId] = []
         self._refusal: str | None = None
+        self._longest_pause_seconds = min(_LONGEST_PAUSE_SECONDS, principal.lease_seconds / _RENEWALS)
         self._pause_seconds = 0.0
         self._keep_at = self._renew_at
 
@@ -171,34 +194,51 @@ class Keeper:
         """Do what there is to do now, or after a refusal ever more rarely; answers which attempts ended.
 
         Raises:
-            TrichromeError: the log refuses; once for each message, until it has worked again.
+            Exception: the first that a part raised; a refusal of the log once for each message, until all works again.
         """
         now = self._c.clock.now().monotonic
         if now < self._keep_at:
             return []
-        try:
-            ended = self._kept(now)
-        except TrichromeError as error:
-            self._pause_seconds = min(self._pause_seconds * 2 or 1.0, _LONGEST_PAUSE_SECONDS)
+        failed = self._failed()
+        if failed is None:
+            self._refusal, self._pause_seconds = None, 0.0
+        else:
+            self._pause_seconds = min(self._pause_seconds * 2 or 1.0, self._longest_pause_seconds)
             self._keep_at = now + self._pause_seconds
-            known, self._refusal = self._refusal, error.message
-            if error.message == known:
-                return []
-            raise
-        self._refusal, self._pause_seconds = None, 0.0
+            known, self._refusal = self._refusal, str(failed)
+            if self._refusal != known:
+                raise failed
+        ended, self._ended = self._ended, []
         return ended
 
-    def _kept(self, now: float) -> list[AttemptId]:
+    def _failed(self) -> Exception | None:
+        """Do all parts; answers the first failure."""
+        first: Exception | None = None
+        for part in self._parts:
+            try:
+                part()
+            except Exception as error:  # noqa: BLE001 - a defect of one part must not cost the others
+                first = first or error
+        return first
+
+    def _renew(self) -> None:
+        now = self._c.clock.now().monotonic
         if now >= self._renew_at:
             renew(self._c, self._principal)
             self._renew_at = now + self._principal.lease_seconds / _RENEWALS
+
+    def _sweep(self) -> None:
+        if self._lookout.has_news():
+            self._lookout.begin()
+            introduce_again(self._c, self._principal)
+            self._ended += self._lookout.sweep()
+
+    def _tidy(self) -> None:
+        now = self._c.clock.now().monotonic
         if now >= self._tidy_at:
             disconnect_gone(self._c)
+            self._c.store.back_up_if_due()
             self._tidy_at = now + TIDY_SECONDS
-        if not self._lookout.has_news():
-            return []
-        self._lookout.begin()
-        return self._lookout.sweep()
 
 
 def renew(c: Coordinator, principal: Principal) -> None:

@@ -27,12 +27,14 @@ def send(c: Coordinator, caller: Caller, to: str, content: str) -> Sent:
         TrichromeError: `not_found` when nobody answers to the address; `invalid`, `too_large`.
     """
     body = text.required(content, field="text", limit=text.MESSAGE_BYTES)
+    address = text.clean(to)
     with c.store.writing(actor=caller.principal, causation="send_message") as tx:
         sender = worker_for(c, tx, caller)
-        receivers = [name for name in _receivers(c, tx, sender, to) if name != sender.name]
+        receivers = [name for name in _receivers(c, tx, sender, address) if name != sender.name]
         if not receivers:
             raise NotFoundError(
-                f"Nobody answers to {to[:40]!r} now. get_status shows the workers; a role, a run or lead will do too.",
+                f"Nobody answers to {address[:40]!r} now. get_status shows the workers; a role, a run or lead will do "
+                "too.",
                 field="to",
             )
         message = tx.new_message()

@@ -6,7 +6,7 @@ from trichrome.coordinator.answers import NoteList, NoteText
 from trichrome.coordinator.attempts import take_up
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
-from trichrome.domain import ids, notes, text
+from trichrome.domain import ids, notes, tails, text
 from trichrome.errors import NotFoundError
 
 
@@ -31,7 +31,8 @@ def put(
             take_up(c, tx, caller, ids.attempt_id(attempt))
         before = tx.note(cleaned)
         by = worker_for(c, tx, caller).name
-        events = notes.share(before, name=cleaned, text=body, by=by, expect_version=expect_version)
+        lost = tx.lost_tails(f"n.{cleaned}", since=tails.SHARING)
+        events = notes.share(before, name=cleaned, text=body, by=by, expect_version=expect_version, lost_tails=lost)
         if events:
             tx.append(f"n.{cleaned}", events)
         after = tx.note(cleaned)

@@ -36,6 +36,14 @@ def introduce(c: Coordinator, principal: Principal) -> None:
                 tx.put_worker(replace(worker, is_taker=True))
 
 
+def introduce_again(c: Coordinator, principal: Principal) -> None:
+    """Introduce a principal that the log knows nothing of any more, since a repair could not read who is there."""
+    with c.store.reading() as view:
+        is_known = view.principal(principal.id) is not None
+    if not is_known:
+        introduce(c, principal)
+
+
 def _give_time(c: Coordinator, tx: Writing, newcomer: Principal) -> None:
     """Give a lease to those who are asked for one from now on; who was asked before has to show its own."""
     known = tx.principals()
@@ -73,11 +81,16 @@ def _check_name(c: Coordinator, tx: Reading, principal: Principal, name: str) ->
 def disconnect_gone(c: Coordinator) -> None:
     """Disconnect principals whose server and client are both seen dead; without any nothing is written."""
     with c.store.reading() as view:
-        gone = [each for each in view.principals() if _is_gone(c, each)]
+        gone = gone_unnoted(c, view)
     if gone:
         with c.store.writing(actor="trichrome", causation="sweep") as tx:
             for each in gone:
-                tx.put_principal(replace(each, connected=False))
+                _disconnect(tx, each)
+
+
+def gone_unnoted(c: Coordinator, view: Reading) -> list[Principal]:
+    """Principals that count as connected though their server and client are both seen dead."""
+    return [each for each in view.principals() if _is_gone(c, each)]
 
 
 def _is_gone(c: Coordinator, principal: Principal) -> bool:
@@ -91,7 +104,12 @@ def disconnect(c: Coordinator, principal: str) -> None:
     with c.store.writing(actor=principal, causation="disconnect") as tx:
         known = tx.principal(principal)
         if known is not None:
-            tx.put_principal(replace(known, connected=False))
+            _disconnect(tx, known)
+
+
+def _disconnect(tx: Writing, principal: Principal) -> None:
+    tx.put_principal(replace(principal, connected=False))
+    tx.drop_signs(principal.id)
 
 
 def _roles(principal: Principal) -> tuple[str, ...] | None:
@@ -108,7 +126,8 @@ def worker_for(
         tx: the transaction.
         caller: who asks; from here on the transaction's events are its worker's.
         prefix: what a new name begins with; else the one role it may serve, else `lead`.
-        inherit: the name of the worker whose attempt the caller takes over.
+        inherit: the name of the worker whose attempt the caller takes over, unless that is another agent's, or somebody
+            can still call as it.
     """
     worker = tx.worker_of(caller.principal, caller.agent) or _named(c, tx, caller, prefix=prefix, inherit=inherit)
     tx.act_as(worker.name)
@@ -122,7 +141,7 @@ def _named(c: Coordinator, tx: Writing, caller: Caller, *, prefix: str | None, i
         name = OPERATOR_NAME
     elif principal is not None and principal.name is not None and caller.agent is None:
         name = principal.name
-    elif inherit is not None:
+    elif inherit is not None and _is_free(c, tx, caller, inherit):
         name = inherit
     elif (former := former_worker(c, tx, caller)) is not None:
         name = former.name
@@ -136,6 +155,18 @@ def _named(c: Coordinator, tx: Writing, caller: Caller, *, prefix: str | None, i
         worker = replace(worker, is_taker=before.is_taker, is_shared=before.is_shared)
     tx.put_worker(worker)
     return worker
+
+
+def _is_free(c: Coordinator, tx: Reading, caller: Caller, name: str) -> bool:
+    """Whether a caller may go on as this worker: nobody else can still call as it, nor come back and be it.
+
+    An agent that lost its name to another one would come back as a stranger to its own work, and could review it.
+    """
+    worker = tx.worker(name)
+    if worker is None:
+        return True
+    server = tx.principal(worker.principal)
+    return worker.agent == caller.agent and (server is None or not is_reachable(c, tx, server))
 
 
 def _fresh(tx: Writing, prefix: str) -> str:
@@ -165,7 +196,7 @@ def former_worker(c: Coordinator, tx: Reading, caller: Caller) -> Worker | None:
             server is not None
             and (worker.agent, worker.role) == (caller.agent, _one_role(caller))
             and is_same_client(mine, server)
-            and is_server_gone(c, tx, server)
+            and not is_reachable(c, tx, server)
         ):
             return worker
     return None
@@ -221,11 +252,9 @@ def is_same_client(one: Principal, other: Principal) -> bool:
     """Whether two principals are servers of one client: one process, one Claude Code session, or one named worker."""
     if one.name is not None or other.name is not None:
         return one.name == other.name
-    if not _is_same_machine(one.machine, other.machine):
-        return False
-    if one.client is not None and one.client == other.client:
-        return True
-    return one.session is not None and one.session == other.session
+    if one.session is not None and one.session == other.session:
+        return True  # wherever it was resumed; the number of a process means something on its machine only
+    return one.client is not None and one.client == other.client and _is_same_machine(one.machine, other.machine)
 
 
 def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> Standing:
@@ -237,7 +266,7 @@ def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> S
     mine, owner = tx.principal(caller.principal), tx.principal(attempt.principal)
     if mine is None or owner is None or not is_same_client(mine, owner):
         return "stranger"
-    if attempt.state == "running" and not is_server_gone(c, tx, owner):
+    if attempt.state == "running" and is_reachable(c, tx, owner):
         return "stranger"
     return "successor"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from trichrome.coordinator import briefing, history, liveness, runs, stuck
+from trichrome.coordinator import briefing, history, runs, stuck
 from trichrome.coordinator.answers import (
     AttemptLine,
     FeedbackText,
@@ -17,17 +17,18 @@ from trichrome.coordinator.answers import (
     TaskDetail,
     TaskPage,
     TaskSummary,
+    WorkerDetail,
     WorkerLine,
-    WorkerState,
 )
 from trichrome.coordinator.context import OPERATOR_NAME, Coordinator
-from trichrome.coordinator.principals import is_reachable, is_server_gone
+from trichrome.coordinator.evidence import Witness
+from trichrome.coordinator.principals import is_reachable
 from trichrome.coordinator.tasks import existing, existing_run
 from trichrome.domain import ids
 from trichrome.domain.events import Report
 from trichrome.domain.tasks import STATES, Attempt, State, Task
-from trichrome.errors import InvalidError
-from trichrome.store.port import LiveAttempt, Reading, Recorded, Reported, TaskFilter, TaskLine
+from trichrome.errors import InvalidError, NotFoundError
+from trichrome.store.port import LiveAttempt, Reading, Recorded, Reported, TaskFilter, TaskLine, Worker
 
 ANY_ROLE: Final = "any"
 """The role of a worker that may serve several and holds nothing now."""
@@ -170,16 +171,16 @@ def status(c: Coordinator) -> Status:
         answer: Status = {
             "tasks": view.count_tasks(),
             "workers": _workers(c, view, live),
-            "needs_you": list(islice(stuck.by_themselves(c, view, _waiting(view)), _HELP_LINES)),
+            "needs_you": list(islice(stuck.by_themselves(c, view, _open(view)), _HELP_LINES)),
         }
         if leaderless := runs.leaderless(c, view):
             answer["leaderless"] = [str(run.id) for run in leaderless]
     return answer
 
 
-def _waiting(view: Reading) -> Iterator[Task]:
-    """Every task that waits for something, page by page: whoever has seen enough stops."""
-    states: tuple[State, ...] = ("blocked", "ready", "in_review")
+def _open(view: Reading) -> Iterator[Task]:
+    """Every task that may wait for something, page by page: whoever has seen enough stops."""
+    states: tuple[State, ...] = ("running", "blocked", "ready", "in_review")
     for state in states:
         chosen: TaskFilter | None = TaskFilter(state=state, limit=LARGEST_PAGE)
         while chosen is not None:
@@ -189,40 +190,34 @@ def _waiting(view: Reading) -> Iterator[Task]:
 
 
 def _workers(c: Coordinator, view: Reading, live: list[LiveAttempt]) -> list[WorkerLine]:
-    held = {each.worker: each for each in live}
+    witness = Witness(c, view, live)
     lines: list[WorkerLine] = []
     for worker in view.workers():
         if worker.name == OPERATOR_NAME:
             continue
-        attempt = held.get(worker.name)
+        attempt = witness.held.get(worker.name)
         if attempt is None and not _is_connected(c, view, worker.principal):
             continue
-        role = worker.role or (_role_of(view, attempt) if attempt is not None else ANY_ROLE)
-        line: WorkerLine = {"worker": worker.name, "role": role, "state": _state_of(c, view, attempt)}
+        said = witness.judgement(worker)
+        line: WorkerLine = {"worker": worker.name, "role": _role_of(view, worker, attempt), "state": said.state}
         if attempt is not None:
             line["attempt"] = str(attempt.attempt)
+        if attempt is not None or said.state != "idle":
+            line["why"] = said.why
+        if said.since is not None:
+            line["since_seconds"] = round(said.since)
         lines.append(line)
     return lines
 
 
-def _role_of(view: Reading, live: LiveAttempt) -> str:
-    task = view.task(live.attempt.task)
-    return task.role if task is not None else ANY_ROLE
+def _role_of(view: Reading, worker: Worker, live: LiveAttempt | None) -> str:
+    task = view.task(live.attempt.task) if live is not None else None
+    return worker.role or (task.role if task is not None else ANY_ROLE)
 
 
 def _is_connected(c: Coordinator, view: Reading, principal: str) -> bool:
     known = view.principal(principal)
     return known is not None and is_reachable(c, view, known)
-
-
-def _state_of(c: Coordinator, view: Reading, live: LiveAttempt | None) -> WorkerState:
-    if live is None:
-        return "idle"
-    if liveness.why_gone(c, live) is not None:
-        return "gone"
-    if live.principal is not None and is_server_gone(c, view, live.principal):
-        return "detached"
-    return "suspect" if live.lapsed else "working"
 
 
 def events(c: Coordinator, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
@@ -232,13 +227,14 @@ def events(c: Coordinator, *, after: int = 0, limit: int = 1000) -> list[Recorde
 
 
 def explain(c: Coordinator, task: str) -> list[str]:
-    """Why a task stands where it stands, in sentences: its history, then what it waits for."""
+    """Why a task stands where it stands, in sentences: its history, then what it waits for, or who works on it."""
     detail = task_detail(c, task)
     with c.store.reading() as view:
         state = existing(view, task)
         found = stuck.stuck(c, view, [state])
         waits = [on for on in detail["depends_on"] if (each := view.task(ids.TaskId(on))) and each.state != "completed"]
         claimable = view.is_claimable(state.id)
+        holders = [] if state.state != "running" else _holders(c, view, state)
     lines = list(detail["history"])
     if waits:
         lines.append(f"It waits for {', '.join(waits)}.")
@@ -247,4 +243,26 @@ def explain(c: Coordinator, task: str) -> list[str]:
         lines.append(
             "It can be claimed now." if claimable else "It is held back: its time, or its files, are not free."
         )
-    return lines
+    return [*lines, *holders]
+
+
+def _holders(c: Coordinator, view: Reading, task: Task) -> list[str]:
+    worker = view.worker(task.attempt.worker) if task.attempt is not None else None
+    return [] if worker is None else Witness(c, view).told(worker)
+
+
+def explain_worker(c: Coordinator, name: str) -> WorkerDetail:
+    """What a worker does, in sentences: its state, what shows it, what it holds and how that may end.
+
+    Raises:
+        NotFoundError: nobody bears the name.
+    """
+    with c.store.reading() as view:
+        worker = view.worker(name)
+        if worker is None or name == OPERATOR_NAME:
+            raise NotFoundError(
+                f"There is no task or worker {name[:80]!r}. `trichrome list` shows tasks, `trichrome status` workers.",
+                field="task",
+            )
+        witness = Witness(c, view)
+        return {"worker": name, "state": witness.judgement(worker).state, "explanation": witness.told(worker)}

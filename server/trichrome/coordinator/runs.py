@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import is_reachable, worker_for
 from trichrome.coordinator.tasks import existing_run
 from trichrome.domain import runs
 from trichrome.domain.runs import Run
 from trichrome.store.port import Principal, Reading
+
+_NAMED: Final = 5
+
+
+def named(some: Sequence[Run]) -> str:
+    """The newest of some runs, oldest first as they come, for advice."""
+    newest = ", ".join(run.id for run in some[: -_NAMED - 1 : -1])
+    return newest if len(some) <= _NAMED else f"{newest} and {len(some) - _NAMED} more"
 
 
 def pause(c: Coordinator, caller: Caller, run: str) -> Run:

@@ -12,6 +12,7 @@ from typing import Final
 
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
+from trichrome.coordinator.evidence import Witness
 from trichrome.coordinator.principals import is_reachable
 from trichrome.domain.ids import TaskId
 from trichrome.domain.tasks import Task
@@ -19,6 +20,8 @@ from trichrome.store.port import Reading, Worker
 
 SUBAGENT_START_SECONDS: Final = 15.0
 """How long a Claude Code lead's own subagents may take to ask for work; they do after about one second."""
+ANSWER_SECONDS: Final = 30.0
+"""How long a person may take to answer a permission prompt before others are told of it."""
 
 
 def takers(c: Coordinator, view: Reading) -> list[Worker]:
@@ -59,6 +62,7 @@ class _Search:
         self._view = view
         self._among = among
         self._connected = takers(c, view)
+        self._asking = {sign.principal for sign in view.signs() if sign.kind == "prompt_opened"}
         self._known: dict[TaskId, Stop | None] = {}
         self._dependencies: dict[TaskId, Sequence[TaskId]] = {}
 
@@ -82,6 +86,8 @@ class _Search:
                 return self._ready(task)
             case "in_review":
                 return self._in_review(task)
+            case "running":
+                return self._running(task)
             case _:
                 return None
 
@@ -119,12 +125,13 @@ class _Search:
         return self._dependencies[task]
 
     def _blocked(self, task: Task) -> Stop | None:
-        for on in self._depends_on(task.id):
-            dependency = self._view.task(on)
+        known = {on: self._view.task(on) for on in self._depends_on(task.id)}
+        for on, dependency in known.items():
             if dependency is not None and dependency.state in {"failed", "cancelled"}:
                 why = f"{on}, which it waits for, {_was(dependency)}"
                 return _stop(task, why, f"`trichrome retry {on}`, or cancel {task.id}", at=on)
-        return None
+        is_open = sum(each is not None and each.state != "completed" for each in known.values())
+        return _lost(task, [on for on, each in known.items() if each is None]) if task.waiting_on > is_open else None
 
     def _ready(self, task: Task) -> Stop | None:
         run = self._view.run(task.run)
@@ -141,6 +148,16 @@ class _Search:
                 f"{another}, or `trichrome approve {task.reviews.task}`" if task.reviews is not None else another,
             )
         return None
+
+    def _running(self, task: Task) -> Stop | None:
+        """A permission prompt that nobody answers; whoever sits before it is given a moment."""
+        if task.attempt is None or task.attempt.principal not in self._asking:
+            return None
+        worker = self._view.worker(task.attempt.worker)
+        said = Witness(self._c, self._view).judgement(worker) if worker is not None else None
+        if said is None or said.state != "waiting_for_human" or (said.since or 0.0) < ANSWER_SECONDS:
+            return None
+        return _stop(task, f"{task.attempt.worker} waits for a person at a permission prompt", said.help)
 
     def _in_review(self, task: Task) -> Stop | None:
         review = self._view.task(task.review_task) if task.review_task is not None else None
@@ -164,6 +181,14 @@ def _stop(task: Task, why: str, help_: str, *, at: str | None = None) -> Stop:
 def _from_below(task: Task, cause: Stop) -> Stop:
     told = cause.told
     return _stop(task, f"{told['id']}, which it waits for, is stuck: {told['why']}", told["help"], at=cause.at)
+
+
+def _lost(task: Task, gone: Sequence[TaskId]) -> Stop:
+    """A task that waits for what a hole in the log swallowed."""
+    if gone:
+        why = f"{', '.join(gone)}, which it waits for, was lost with a part of the log"
+        return _stop(task, why, f"`trichrome cancel {task.id}`, and create it anew without that")
+    return _stop(task, "that what it waits for completed was lost with a part of the log", "`trichrome repair --log`")
 
 
 def _was(task: Task) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from trichrome.coordinator import consequences
+from trichrome.coordinator import consequences, losses
 from trichrome.coordinator.answers import Cancelled, Created, CreatedTask
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import worker_for
@@ -165,7 +165,7 @@ def existing(tx: Reading, task: str, *, field: str = "task") -> Task:
     """
     found = tx.task(ids.task_id(task, field=field))
     if found is None:
-        raise NotFoundError(f"There is no task {task}. list_tasks shows those there are.", field=field)
+        raise losses.unknown(tx, f"task {task}", shown="list_tasks shows those there are.", field=field)
     return found
 
 
@@ -178,7 +178,7 @@ def existing_run(tx: Reading, run: str, *, field: str = "run") -> RunId:
     """
     handle = ids.run_id(run, field=field)
     if tx.run(handle) is None:
-        raise NotFoundError(f"There is no run {run}. list_tasks shows the runs of all tasks.", field=field)
+        raise losses.unknown(tx, f"run {run}", shown="list_tasks shows the runs of all tasks.", field=field)
     return handle
 
 

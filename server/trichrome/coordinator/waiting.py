@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from trichrome.coordinator import attempts, liveness, stuck
+from trichrome.coordinator import attempts, evidence, liveness, runs, stuck
 from trichrome.coordinator.answers import ChangedTask, Claimed, NeedsHelp, Waited
-from trichrome.coordinator.attempts import NOTHING
+from trichrome.coordinator.attempts import Nothing
 from trichrome.coordinator.context import Caller, Coordinator
 from trichrome.coordinator.principals import former_worker
 from trichrome.coordinator.tasks import existing, existing_run
+from trichrome.domain.evidence import WorkerState
 from trichrome.domain.ids import RunId, TaskId
 from trichrome.domain.tasks import State
 from trichrome.errors import InvalidError, NotFoundError
@@ -81,17 +82,19 @@ def claim(
         TrichromeError: as `attempts.claim`; `invalid` for another wait.
     """
     _check_seconds(wait_seconds)
-    last: list[Claimed] = []
+    nothing = Nothing()
 
     def look(c: Coordinator) -> Claimed | None:
+        nonlocal nothing
         if stop is not None and stop.is_set():
-            return {"attempt": None, "next": NOTHING}
-        answer = attempts.claim(c, caller, role=role, task=task)
-        last[:] = [answer]
-        return None if answer["attempt"] is None and answer["next"].endswith(NOTHING) else answer
+            return Nothing().answer()
+        found = attempts.seek(c, caller, role=role, task=task)
+        if not isinstance(found, Nothing):
+            return found
+        nothing = found
+        return None if found.may_come else found.answer()
 
-    found = _until(c, look, seconds=wait_seconds, stop=stop)
-    return found if found is not None else last[0]
+    return _until(c, look, seconds=wait_seconds, stop=stop) or nothing.answer()
 
 
 def _check_seconds(seconds: float) -> None:
@@ -155,7 +158,10 @@ def wait(
 
     liveness.sweep(c)
     found = _until(c, look, seconds=wait_seconds, stop=stop)
-    return found if found is not None else last[0]
+    answer = found if found is not None else last[0]
+    if not answer["done"] and (held_up := list(_held_up(c, wanted).values())):
+        answer["held_up"] = held_up[:_CHANGES]
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,7 @@ class Over:
         failed: those that did not complete, with how they ended. A review that was closed is none, unless the caller
             named it: what it judged tells how it went.
         stuck: what cannot move, why, and what would help.
+        held_up: what somebody holds who is not at work on it, likewise; it may go on by itself.
     """
 
     cursor: int
@@ -175,6 +182,7 @@ class Over:
     ended: Mapping[str, ChangedTask]
     failed: Mapping[str, State]
     stuck: Sequence[NeedsHelp]
+    held_up: Sequence[NeedsHelp]
 
 
 def meant(c: Coordinator, lead: str, handles: Sequence[str], *, field: str) -> tuple[str | None, Sequence[str] | None]:
@@ -202,6 +210,7 @@ def until_over(
     tasks: Sequence[str] | None = None,
     seconds: float = math.inf,
     tell: Callable[[ChangedTask], object] = lambda _: None,
+    tell_held_up: Callable[[NeedsHelp], object] = lambda _: None,
 ) -> Over:
     """Wait until all is over, or something is stuck, for as long as the caller likes: no model waits for it.
 
@@ -212,6 +221,7 @@ def until_over(
         tasks: or for these.
         seconds: give up after so long.
         tell: is told each task once as it ends, and again if it was retried.
+        tell_held_up: is told each task once that is held up, and again if for another reason.
 
     Raises:
         TrichromeError: `not_found`, `invalid`.
@@ -220,9 +230,11 @@ def until_over(
         wanted = _wanted(c, view, caller, run, tasks, None)
     ended: dict[str, ChangedTask] = {}
     answer: Waited = {"cursor": 0, "done": False, "changed": []}
+    held_up: evidence.HeldUp = {}
+    told: set[tuple[TaskId, WorkerState]] = set()
 
     def look(c: Coordinator) -> Waited | None:
-        nonlocal answer
+        nonlocal answer, held_up
         is_whole = False
         while not is_whole:
             with c.store.reading() as view:
@@ -231,11 +243,29 @@ def until_over(
                 ended[task["id"]] = task
                 tell(task)
             is_whole = len(answer["changed"]) < _CHANGES
+        held_up = _held_up(c, wanted)
+        for key in held_up.keys() - told:
+            told.add(key)
+            tell_held_up(held_up[key])
         return answer if answer["done"] or stops else None
 
     liveness.sweep(c)
     _until(c, look, seconds=seconds, stop=None)
-    return Over(answer["cursor"], answer["done"], ended, _failed(c, wanted, ended), answer.get("stuck", []))
+    return Over(
+        answer["cursor"],
+        answer["done"],
+        ended,
+        _failed(c, wanted, ended),
+        answer.get("stuck", []),
+        list(held_up.values()),
+    )
+
+
+def _held_up(c: Coordinator, wanted: Wanted) -> evidence.HeldUp:
+    """What of the wanted somebody holds who is not at work on it."""
+    with c.store.reading() as view:
+        chosen = TaskFilter(run=wanted.run, tasks=wanted.tasks, state="running", limit=10**9)
+        return evidence.held_up(c, view, {line.task.id for line in view.list_tasks(chosen)})
 
 
 def _failed(c: Coordinator, wanted: Wanted, ended: Iterable[str]) -> dict[str, State]:
@@ -270,7 +300,9 @@ def _wanted(
     worker = view.worker_of(caller.principal, caller.agent) or former_worker(c, view, caller)
     newest = view.newest_run(worker.name) if worker is not None else None
     if newest is None:
-        raise NotFoundError("You have created no run yet. Say which run, or which tasks.", field="run")
+        others = runs.named(view.open_runs())
+        known = f"Runs that are not over: {others}." if others else "list_tasks shows the runs of all tasks."
+        raise NotFoundError(f"You have created no run yet. Say which run, or which tasks. {known}", field="run")
     return Wanted(newest, None, cursor or 0)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from trichrome.domain import tails
 from trichrome.domain.events import (
     AttemptAdopted,
     AttemptExpired,
     AttemptFailed,
+    AttemptNumbersRaised,
     AttemptReleased,
     AttemptRescued,
     AttemptResumed,
@@ -46,20 +48,30 @@ over; or anybody else."""
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Begin the next attempt."""
+    """Begin the next attempt.
+
+    Attributes:
+        lost_tails: how often the log may have lost its tail since the task's numbers were last known.
+    """
 
     worker: str
     principal: str
+    lost_tails: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TakeUp:
-    """Any call that carries the handle: it goes on with the attempt, taking it over or re-opening it if need be."""
+    """Any call that carries the handle: it goes on with the attempt, taking it over or re-opening it if need be.
+
+    Attributes:
+        overtaken: whether a next attempt may have begun, in a tail that the log lost.
+    """
 
     attempt: int
     standing: Standing
     worker: str
     principal: str
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class EndAttempt:
         recorded: digest of the report that this very attempt already gave, if it did.
         review: the id of the review task to open, if the task asks for one.
         delay_seconds: the back-off, should the task be tried again.
+        overtaken: as of `TakeUp`.
     """
 
     attempt: int
@@ -83,6 +96,7 @@ class EndAttempt:
     retry: bool = True
     review: TaskId | None = None
     delay_seconds: float = 0.0
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +240,7 @@ def decide(task: Task, command: Command) -> list[TaskEvent]:
         case ReserveFiles():
             return [FilesReserved(attempt=command.attempt, paths=command.paths, mode=command.mode)]
         case CompleteDependency():
-            return [DependencyCompleted(dependency=command.dependency)]
+            return [DependencyCompleted(dependency=command.dependency)] if task.waiting_on else []
         case Approve():
             if not _is_under_review(task, command.attempt):
                 return []
@@ -264,7 +278,9 @@ def _claim(task: Task, command: Claim) -> list[TaskEvent]:
         raise InvalidError(f"{task.id} is {task.state}: there is nothing to claim in it.")
     if task.author is not None and task.author == command.worker:
         raise NotPermittedError(f"{task.id} reviews your own work ({task.reviews}). Another worker has to do it.")
-    return [TaskClaimed(attempt=task.last_number + 1, worker=command.worker, principal=command.principal)]
+    last_number = task.last_number + command.lost_tails * tails.NUMBERS
+    raised: list[TaskEvent] = [AttemptNumbersRaised(to=last_number)] if command.lost_tails else []
+    return [*raised, TaskClaimed(attempt=last_number + 1, worker=command.worker, principal=command.principal)]
 
 
 def stale(task: Task, attempt: int) -> StaleAttemptError:
@@ -295,7 +311,7 @@ def _take_up(task: Task, command: TakeUp) -> list[TaskEvent]:
         raise NotFoundError(f"There is no attempt {task.id}.{command.attempt}. claim_task answers yours.")
     if command.attempt < last.number:
         raise stale(task, command.attempt)
-    resumable = last.state == "rescued" and not task.is_final
+    resumable = last.state == "rescued" and not task.is_final and not command.overtaken
     if last.state != "running" and not resumable:
         raise stale(task, command.attempt)
     if command.standing == "stranger":
@@ -318,7 +334,7 @@ def _end_attempt(task: Task, command: EndAttempt) -> list[TaskEvent]:
     last = task.attempt
     if repeated and last is not None and last.number == command.attempt and last.digest == command.digest:
         return []
-    taking = TakeUp(command.attempt, command.standing, command.worker, command.principal)
+    taking = TakeUp(command.attempt, command.standing, command.worker, command.principal, command.overtaken)
     try:
         before = _take_up(task, taking)
     except StaleAttemptError:

@@ -1,8 +1,8 @@
 """Every fact the log can hold: a closed union of frozen values, named in the past participle.
 
-An event belongs to one stream: `t17` for a task, `r3` for a run, `m5` for a message, `n.NAME` for a note. Events are
-never changed once a release has written them: a new meaning is a new event, or a higher schema with an upcast in the
-codec. Optional fields carry their defaults, so that the log stays small.
+An event belongs to one stream: `t17` for a task, `r3` for a run, `m5` for a message, `n.NAME` for a note, `log` for the
+log itself. Events are never changed once a release has written them: a new meaning is a new event, or a higher schema
+with an upcast in the codec. Optional fields carry their defaults, so that the log stays small.
 """
 
 from __future__ import annotations
@@ -87,6 +87,13 @@ class TaskCreated:
 @dataclass(frozen=True)
 class DependencyCompleted:
     """A task that this one waits for is completed; the last one makes it ready."""
+
+    dependency: TaskId
+
+
+@dataclass(frozen=True)
+class DependencyLost:
+    """The completion of a dependency was lost with a part of the log; this task waits for it again."""
 
     dependency: TaskId
 
@@ -285,7 +292,7 @@ class MessageDelivered:
 
 @dataclass(frozen=True)
 class ContextShared:
-    """A named note got a new text; `version` counts from 1."""
+    """A named note got a new text; `version` begins at 1 and rises."""
 
     name: str
     text: str
@@ -295,14 +302,29 @@ class ContextShared:
 
 @dataclass(frozen=True)
 class LogSalvaged:
-    """A damaged log was rewritten; `holes` names the streams that lost events, and from which version on."""
+    """A damaged log was rewritten, or `backup` was put in a log's place.
+
+    `holes` names the streams that lost events, and from which version on.
+    """
 
     holes: tuple[str, ...]
+    backup: str | None = None
+
+
+@dataclass(frozen=True)
+class LogReopened:
+    """The log was last written in `boot`, not synced at each commit, and the machine has started anew since.
+
+    What was acknowledged last in that boot may be missing.
+    """
+
+    boot: str
 
 
 TaskEvent = (
     TaskCreated
     | DependencyCompleted
+    | DependencyLost
     | TaskClaimed
     | AttemptAdopted
     | AttemptResumed
@@ -325,4 +347,5 @@ TaskEvent = (
 RunEvent = RunCreated | RunPaused | RunResumed
 MessageEvent = MessageSent | MessageDelivered
 NoteEvent = ContextShared
-Event = TaskEvent | RunEvent | MessageEvent | NoteEvent | LogSalvaged
+LogEvent = LogSalvaged | LogReopened
+Event = TaskEvent | RunEvent | MessageEvent | NoteEvent | LogEvent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trichrome.domain import tails
 from trichrome.domain.events import ContextShared
 from trichrome.errors import ConflictError
 
@@ -18,8 +19,18 @@ class Note:
     by: str
 
 
-def share(note: Note | None, *, name: str, text: str, by: str, expect_version: int | None) -> list[ContextShared]:
+def share(
+    note: Note | None, *, name: str, text: str, by: str, expect_version: int | None, lost_tails: int = 0
+) -> list[ContextShared]:
     """Put a new version; nothing when the text is the same already.
+
+    Args:
+        note: the newest version; None when there is none.
+        name: which note.
+        text: what it says from now on.
+        by: who says so.
+        expect_version: the version that the writer has read; 0 for none, None for whichever.
+        lost_tails: how often the log may have lost its tail since the newest version, and newer ones with it.
 
     Raises:
         ConflictError: `version_conflict`, when `expect_version` (0: it must not exist) is not the newest version.
@@ -34,7 +45,7 @@ def share(note: Note | None, *, name: str, text: str, by: str, expect_version: i
         )
     if note is not None and note.text == text:
         return []
-    return [ContextShared(name=name, text=text, version=version + 1, by=by)]
+    return [ContextShared(name=name, text=text, version=version + lost_tails * tails.NUMBERS + 1, by=by)]
 
 
 def evolve(event: ContextShared) -> Note:

@@ -16,6 +16,7 @@ from trichrome.domain.events import (
     AttemptResumed,
     ChangesRequested,
     DependencyCompleted,
+    DependencyLost,
     FilesReserved,
     ProgressReported,
     ResultSuperseded,
@@ -142,6 +143,9 @@ def evolve(task: Task, event: TaskEvent) -> Task:
             left = task.waiting_on - 1
             ready: State = "ready" if task.state == "blocked" and left == 0 else task.state
             return replace(task, waiting_on=left, state=ready)
+        case DependencyLost():
+            waits: State = "blocked" if task.state == "ready" else task.state
+            return replace(task, waiting_on=task.waiting_on + 1, state=waits)
         case TaskCreated():
             return created(event)
         case AttemptAdopted():
@@ -154,15 +158,15 @@ def evolve(task: Task, event: TaskEvent) -> Task:
                 task, state="running", attempt=resumed, tries=max(0, task.tries - 1), rescues=max(0, task.rescues - 1)
             )
         case AttemptReleased():
-            return replace(task, state="ready", attempt=_over(task, "released", event.digest), rescues=0)
+            return replace(task, state=_free(task), attempt=_over(task, "released", event.digest), rescues=0)
         case AttemptRescued():
             over = _over(task, "rescued")
-            return replace(task, state="ready", attempt=over, tries=task.tries + 1, rescues=task.rescues + 1)
+            return replace(task, state=_free(task), attempt=over, tries=task.tries + 1, rescues=task.rescues + 1)
         case AttemptExpired():
-            return replace(task, state="ready", attempt=_over(task, "expired"), tries=task.tries + 1, rescues=0)
+            return replace(task, state=_free(task), attempt=_over(task, "expired"), tries=task.tries + 1, rescues=0)
         case AttemptFailed():
             over = _over(task, "failed", event.digest)
-            return replace(task, state="ready", attempt=over, tries=task.tries + 1, rescues=0)
+            return replace(task, state=_free(task), attempt=over, tries=task.tries + 1, rescues=0)
         case FilesReserved():
             assert task.attempt is not None
             held = tuple(dict.fromkeys((*task.attempt.holds, *holds(event.paths, event.mode))))
@@ -173,7 +177,7 @@ def evolve(task: Task, event: TaskEvent) -> Task:
                 task, state="in_review", attempt=over, result=event.attempt, review_task=event.review, rescues=0
             )
         case ChangesRequested():
-            return replace(task, state="ready", rounds=task.rounds + 1, result=None)
+            return replace(task, state=_free(task), rounds=task.rounds + 1, result=None)
         case TaskFailed():
             ended = _over(task, event.ended_as, event.digest) if event.attempt is not None else task.attempt
             counted = task.tries + (event.attempt is not None)
@@ -182,14 +186,18 @@ def evolve(task: Task, event: TaskEvent) -> Task:
             ended = _over(task, "cancelled") if task.state == "running" else task.attempt
             return replace(task, state="cancelled", attempt=ended)
         case TaskRetried():
-            back: State = "blocked" if task.waiting_on else "ready"
-            return replace(task, state=back, tries=0, rescues=0, rounds=0, result=None)
+            return replace(task, state=_free(task), tries=0, rescues=0, rounds=0, result=None)
         case TaskAmended():
             return task if event.priority is None else replace(task, priority=event.priority)
         case AttemptNumbersRaised():
             return replace(task, last_number=max(task.last_number, event.to))
         case _:
             assert_never(event)
+
+
+def _free(task: Task) -> State:
+    """The state of a task that nobody works on; one that ran may wait again, where a result was lost."""
+    return "blocked" if task.waiting_on else "ready"
 
 
 def _last(

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from trichrome.clock import Clock
 from trichrome.processes import client_chain
 
 
@@ -43,8 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until the client leaves; answers the exit status."""
+def main(argv: Sequence[str] | None = None, *, clock: Clock | None = None) -> int:
+    """Serve until the client leaves, by the machine's clock unless another is given; answers the exit status."""
     chain = client_chain()
     flags = _parser().parse_args(argv)
     if flags.toolset not in {"worker", "lead", "all"}:
@@ -56,4 +57,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.enable()
     gc.freeze()
-    return run(chain, Flags(flags.role, flags.worker, flags.toolset, flags.durability))
+    return run(chain, Flags(flags.role, flags.worker, flags.toolset, flags.durability), clock)

@@ -103,10 +103,7 @@ class Tool(Generic[Args]):
         Raises:
             InvalidError: `unknown_argument` or `invalid`, naming the argument.
         """
-        try:
-            return self.arguments.model_validate(arguments or {})
-        except ValidationError as error:
-            raise refusal(error, self.arguments) from None
+        return parse(self.arguments, arguments)
 
     def wire(self) -> types.Tool:
         """The tool as `tools/list` shows it."""
@@ -122,6 +119,18 @@ class Tool(Generic[Args]):
             ),
             _meta={ALWAYS_LOAD: True} if self.hot else None,
         )
+
+
+def parse(model: type[Args], arguments: Mapping[str, Any] | None) -> Args:
+    """The arguments of a call, checked.
+
+    Raises:
+        InvalidError: `unknown_argument` or `invalid`, naming the argument.
+    """
+    try:
+        return model.model_validate(arguments or {})
+    except ValidationError as error:
+        raise refusal(error, model) from None
 
 
 def refusal(error: ValidationError, arguments: type[BaseModel], *, where: str = "") -> InvalidError:

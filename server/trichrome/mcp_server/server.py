@@ -19,6 +19,8 @@ from typing import Final
 import anyio
 from mcp.server.lowlevel import NotificationOptions
 
+from trichrome.clock import Clock
+from trichrome.errors import TrichromeError
 from trichrome.mcp_server import resources
 from trichrome.mcp_server.registry import Toolset
 from trichrome.mcp_server.serving import LEAVE_SECONDS, Serving, build, tolerant, tolerated
@@ -42,9 +44,9 @@ class Flags:
     durability: str | None
 
 
-def run(chain: ClientChain, flags: Flags) -> int:
+def run(chain: ClientChain, flags: Flags, clock: Clock | None = None) -> int:
     """Serve stdin and stdout until it is time to leave; ends the process, so that no thread can hold it."""
-    serving = Serving(Session(chain, flags.role, flags.worker, flags.durability), flags.toolset)
+    serving = Serving(Session(chain, flags.role, flags.worker, flags.durability, clock), flags.toolset)
     wire = Wire.claim()
     over = threading.Event()
     threading.Thread(target=_keep, args=(serving.session, over), daemon=True).start()
@@ -115,12 +117,22 @@ def _keep(session: Session, over: threading.Event) -> None:
 
 
 async def _send_notices(serving: Serving) -> None:
-    """Tell subscribers what changed."""
+    """Tell subscribers what changed; a refusal that stands is logged once."""
+    refusal: str | None = None
 
     def news() -> tuple[int, list[str]] | None:
-        with serving.session.project().coordinator.store.reading() as view:
-            events = view.events(after=serving.seen or 0)
-        return (events[-1].position, resources.touched(serving.session, events)) if events else None
+        nonlocal refusal
+        try:
+            with serving.session.project().coordinator.store.reading() as view:
+                events = view.events(after=serving.seen or 0)
+            found = (events[-1].position, resources.touched(serving.session, events)) if events else None
+        except TrichromeError as error:
+            known, refusal = refusal, error.message
+            if refusal == known:
+                return None
+            raise
+        refusal = None
+        return found
 
     await serving.followed.wait()
     while True:

@@ -48,6 +48,11 @@ LEAVE_SECONDS: Final = 1.0
 _SPANS: Final = "OpenTelemetryMiddleware"
 """What the SDK wraps around each message; it has a price although nobody collects the spans."""
 
+NOTE_SIGN: Final = "note_sign"
+"""The tool that no list shows, for hooks. Its answer is empty: a client obeys the text that a hook is answered."""
+TOOL_USE: Final = "claudecode/toolUseId"
+"""What every call of a model carries and no hook's does; a model is told that there is no such tool."""
+
 Context = ServerRequestContext[Any, Any]
 Value = TypeVar("Value")
 
@@ -124,6 +129,9 @@ class Serving:
         """Run a tool; a refusal is an answer that says what to do instead."""
         self._meet(ctx)
         try:
+            if params.name == NOTE_SIGN and TOOL_USE not in (params.meta or {}):
+                self.session.note_sign(params.arguments)
+                return types.CallToolResult(content=[])
             served = await self._run(params)
         except TrichromeError as error:
             return _answered({"error": error.facts()}, is_error=True)

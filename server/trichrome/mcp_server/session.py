@@ -22,7 +22,9 @@ from trichrome.processes import ClientChain, this_machine, this_process
 
 if TYPE_CHECKING:
     from trichrome.bootstrap import Project
+    from trichrome.clock import Clock
     from trichrome.coordinator import Caller, Coordinator, liveness
+    from trichrome.mcp_server.signs import Signs
     from trichrome.roles import Roles
     from trichrome.store.port import Principal
 
@@ -43,15 +45,19 @@ class Session:
         role: the one role it may serve; None for all.
         worker: the named worker it is.
         durability: overrides the project's setting.
+        clock: overrides the machine's own.
         client_name: how the client names itself; None until it has said anything.
+        signs: what its hooks told; None until one did.
     """
 
     chain: ClientChain
     role: str | None = None
     worker: str | None = None
     durability: str | None = None
+    clock: Clock | None = None
     client_name: str | None = None
     principal: Principal | None = None
+    signs: Signs | None = None
     _project: Project | None = None
     _keeper: liveness.Keeper | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
@@ -81,7 +87,7 @@ class Session:
         from trichrome.bootstrap import open_project
         from trichrome.coordinator import principals
 
-        project = open_project(flags={"durability": self.durability})
+        project = open_project(flags={"durability": self.durability}, clock=self.clock)
         try:
             self._check_names(project)
             principal = self._described(project)
@@ -178,11 +184,38 @@ class Session:
         if self._project is None or self.principal is None:
             return
         if self._keeper is None:
-            from trichrome.coordinator import liveness
+            from trichrome.coordinator import evidence, liveness
 
-            self._keeper = liveness.Keeper(self._project.coordinator, self.principal)
+            chronicle = evidence.Chronicle(self._project.coordinator, self.principal)
+            duties = (self._put_signs, chronicle.look)
+            self._keeper = liveness.Keeper(self._project.coordinator, self.principal, duties=duties)
         for attempt in self._keeper.keep():
             logs.get("server").info("ended", attempt=str(attempt))
+
+    def _put_signs(self) -> None:
+        """Write down what hooks told, as far as it changes the picture."""
+        if self._project is None or self.principal is None or self.signs is None:
+            return
+        if told := self.signs.due(self.principal.id):
+            from trichrome.coordinator import signs
+
+            signs.note(self._project.coordinator, self.principal, told)
+            self.signs.kept(told)
+
+    def note_sign(self, arguments: Mapping[str, Any] | None) -> None:
+        """Remember what a hook of the client told of one of its agents; nothing of the project is opened for it.
+
+        Raises:
+            TrichromeError: `unknown_argument`, `invalid`, `too_large`.
+        """
+        from trichrome.clock import SystemClock
+        from trichrome.mcp_server.registry import parse
+        from trichrome.mcp_server.signs import NoteSign, Signs
+
+        told = parse(NoteSign, arguments)
+        if self.signs is None:
+            self.signs = Signs(self.clock or SystemClock())
+        self.signs.note(told)
 
     def give_back(self, answer: Mapping[str, Any]) -> None:
         """Release an attempt that began with an answer which nobody read."""

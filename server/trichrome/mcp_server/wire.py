@@ -106,7 +106,12 @@ def parse(line: bytes) -> SessionMessage:
     if _SURROGATE.search(line):
         line = json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
     text = line.decode("utf-8", "replace")
-    return SessionMessage(types.jsonrpc_message_adapter.validate_json(text, by_name=False))
+    message = types.jsonrpc_message_adapter.validate_json(text, by_name=False)
+    if isinstance(message, types.JSONRPCNotification) and b'"id"' in line and json.loads(text).get("id") is not None:
+        raise ValueError(
+            "an id that is neither an integer nor a text"
+        )  # the SDK would take it for no id, and be silent
+    return SessionMessage(message)
 
 
 def id_in(line: bytes) -> Id:
@@ -399,5 +404,5 @@ def _taken(line: bytes | TooLong) -> SessionMessage | bytes | None:
     try:
         return parse(line)
     except (ValueError, RecursionError):
-        message = "That line is no JSON-RPC message. Send one JSON object a line."
+        message = "That line is no JSON-RPC message. Send one JSON object a line; an id is an integer or a text."
         return error_line(id_in(line), types.PARSE_ERROR, message, stable="invalid")

@@ -38,7 +38,13 @@ def _attempt(text: str) -> AttemptId:
     return AttemptId(TaskId(task), int(number))
 
 
+class NoEventError(ValueError):
+    """A payload that is none of its kind: the log was damaged, or written by something else."""
+
+
 def _report(fields: dict[str, Any]) -> Report:
+    if not _is_form(Report.__name__, *fields):
+        raise NoEventError("a report of another form")
     for name in _LISTS:
         if name in fields:
             fields[name] = tuple(fields[name])
@@ -64,10 +70,10 @@ _DEFAULTS: Final = {
     cls: {field.name: field.default for field in dataclasses.fields(cls)} for cls in (*KINDS.values(), Report)
 }
 _REQUIRED: Final = {
-    kind: frozenset(name for name, default in _DEFAULTS[cls].items() if default is dataclasses.MISSING)
-    for kind, cls in KINDS.items()
+    cls.__name__: frozenset(name for name, default in defaults.items() if default is dataclasses.MISSING)
+    for cls, defaults in _DEFAULTS.items()
 }
-_KNOWN: Final = {kind: frozenset(_DEFAULTS[cls]) for kind, cls in KINDS.items()}
+_KNOWN: Final = {cls.__name__: frozenset(defaults) for cls, defaults in _DEFAULTS.items()}
 
 
 @lru_cache(maxsize=1024)
@@ -102,21 +108,24 @@ def decode(kind: str, schema: int, payload: str) -> Event:
 
     Raises:
         StoreTooNewError: a kind or schema that only a newer program knows.
-        ValueError: a payload that is none of its kind.
+        NoEventError: a payload that is none of its kind.
     """
     newest = SCHEMAS.get(kind, -1)
     if schema > newest:
         raise StoreTooNewError(f"The log holds {kind} (schema {schema}) of a newer trichrome. Upgrade this one.")
-    fields = from_json(payload)
-    if schema < newest:
-        for step in range(schema, newest):
-            fields = UPCASTS[kind, step](fields)
-    if not _is_form(kind, *fields):
-        raise ValueError(f"a payload that is no {kind} of schema {newest}")
-    for name, read in _READERS[kind]:
-        if name in fields:
-            fields[name] = read(fields[name])
-    event: Event = made(KINDS[kind], fields)
+    try:
+        fields = from_json(payload)
+        if schema < newest:
+            for step in range(schema, newest):
+                fields = UPCASTS[kind, step](fields)
+        if not _is_form(kind, *fields):
+            raise NoEventError("fields of another form")
+        for name, read in _READERS[kind]:
+            if name in fields:
+                fields[name] = read(fields[name])
+        event: Event = made(KINDS[kind], fields)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # whatever a value of the wrong type leads to
+        raise NoEventError(f"a payload that is no {kind} of schema {newest}") from error
     return event
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trichrome.clock import Clock
-from trichrome.domain import reservations
-from trichrome.domain.events import Event, OnLeadGone
+from trichrome.domain import reservations, tails
+from trichrome.domain.events import Event, MessageSent, OnLeadGone, RunCreated, TaskCreated
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
@@ -22,7 +22,7 @@ from trichrome.domain.reservations import Hold
 from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Attempt, Brief, State, Task
 from trichrome.store import codec, task_log
-from trichrome.store.port import LiveAttempt, Principal, Recorded, Reported, TaskFilter, TaskLine, Worker
+from trichrome.store.port import LiveAttempt, Principal, Recorded, Reported, Sign, TaskFilter, TaskLine, Worker
 from trichrome.store.projector import project
 from trichrome.store.views import FoldedTables, Views, compare, fold
 
@@ -57,10 +57,11 @@ class _Soft:
     dues: dict[TaskId, _Due] = field(default_factory=dict)
     leases: dict[TaskId, _Lease] = field(default_factory=dict)
     offers: set[tuple[MessageId, str]] = field(default_factory=set)
+    signs: dict[tuple[str, str, str], tuple[str, Sign]] = field(default_factory=dict)
 
 
 def _copied(value: Any) -> Any:
-    return type(value)(**{each.name: getattr(value, each.name).copy() for each in fields(value)})
+    return type(value)(*[getattr(value, name).copy() for name in value.__match_args__])
 
 
 class _Transaction(FoldedTables):
@@ -80,8 +81,8 @@ class _Transaction(FoldedTables):
 
     def open_runs(self, *, on_lead_gone: OnLeadGone | None = None) -> list[Run]:
         moving = {task.run for task in self._views.tasks.values() if not task.is_final}
-        runs = [self._views.runs[run] for run in sorted(moving, key=number)]
-        return [run for run in runs if on_lead_gone in {None, run.on_lead_gone}]
+        runs = [self._views.runs.get(run) for run in sorted(moving, key=number)]
+        return [run for run in runs if run is not None and on_lead_gone in {None, run.on_lead_gone}]
 
     def newest_run(self, lead: str) -> RunId | None:
         mine = [run.id for run in self._views.runs.values() if run.lead == lead]
@@ -145,10 +146,11 @@ class _Transaction(FoldedTables):
 
     def is_claimable(self, task: TaskId) -> bool:
         state = self._views.tasks[task]
+        run = self._views.runs.get(state.run)
         return (
             state.state == "ready"
             and task not in self._soft.dues
-            and not self._views.runs[state.run].paused
+            and (run is None or not run.paused)
             and self.holder(reservations.holds(state.files), besides=task) is None
         )
 
@@ -156,9 +158,9 @@ class _Transaction(FoldedTables):
         return next((AttemptId(task.id, last.number) for task, last in self._live() if last.worker == worker), None)
 
     def _live(self) -> Iterator[tuple[Task, Attempt]]:
-        for task in sorted(self._views.tasks.values(), key=lambda each: number(each.id)):
-            if task.attempt is not None and task.attempt.state == "running":
-                yield task, task.attempt
+        tasks = self._views.tasks.values()
+        live = [(task, task.attempt) for task in tasks if task.attempt and task.attempt.state == "running"]
+        yield from sorted(live, key=lambda each: number(each[0].id))
 
     def live_attempts(self) -> list[LiveAttempt]:
         now = self._store.clock.now()
@@ -171,11 +173,10 @@ class _Transaction(FoldedTables):
                     AttemptId(task.id, last.number),
                     last.worker,
                     self._soft.principals.get(last.principal),
-                    lapsed=lease is None or not this_boot or lease.deadline <= now.monotonic,
-                    over_ceiling=lease is not None
-                    and this_boot
-                    and lease.ceiling is not None
-                    and lease.ceiling <= now.monotonic,
+                    lapses_in=lease.deadline - now.monotonic if lease is not None and this_boot else 0.0,
+                    ceiling_in=lease.ceiling - now.monotonic
+                    if lease is not None and this_boot and lease.ceiling is not None
+                    else None,
                 )
             )
         return found
@@ -208,6 +209,14 @@ class _Transaction(FoldedTables):
     def newest_events(self, stream: str, *, limit: int) -> list[Recorded]:
         return [each for each in self._store.log if each.stream == stream][-limit:]
 
+    def lost_tails(self, stream: str, *, since: Collection[str]) -> int:
+        lost = 0
+        for each in reversed(self._store.log if self._store.has_lost_tails() else ()):
+            if each.stream == stream and type(each.event).__name__ in since:
+                return lost
+            lost += each.stream == tails.LOG
+        return lost
+
     # --- appending ----------------------------------------------------------------------------------------------------
 
     def append(self, stream: str, events: Sequence[Event]) -> int:
@@ -220,19 +229,25 @@ class _Transaction(FoldedTables):
         self._actor = actor
 
     def new_task(self) -> TaskId:
-        return TaskId(f"t{len(self._views.tasks) + 1}")
+        return TaskId(self._next("t", self._views.tasks, TaskCreated, most=tails.EVENTS))
 
     def new_run(self) -> RunId:
-        return RunId(f"r{len(self._views.runs) + 1}")
+        return RunId(self._next("r", self._views.runs, RunCreated, most=tails.NUMBERS))
 
     def new_message(self) -> MessageId:
-        return MessageId(f"m{len(self._views.messages) + 1}")
+        return MessageId(self._next("m", self._views.messages, MessageSent, most=tails.NUMBERS))
+
+    def _next(self, letter: str, known: dict[Any, Any], beginning: type, *, most: int) -> str:
+        newest = number(next(reversed(known), f"{letter}0"))
+        lost = self.lost_tails(f"{letter}{newest}", since=(beginning.__name__,))
+        return f"{letter}{newest + lost * most + 1}"
 
     # --- soft state ---------------------------------------------------------------------------------------------------
 
     def new_worker(self, prefix: str) -> str:
         self._soft.names[prefix] = self._soft.names.get(prefix, 0) + 1
-        return f"{prefix}-{self._soft.names[prefix]}"
+        lost = self.lost_tails("", since=())
+        return f"{prefix}-{self._soft.names[prefix] + lost * tails.NUMBERS}"
 
     def bring_forward_due(self) -> None:
         now = self._store.clock.now()
@@ -256,13 +271,21 @@ class _Transaction(FoldedTables):
 
     def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
         now = self._store.clock.now()
+        if ceiling_seconds is None:
+            self.resume_ceiling(attempt, at=now.monotonic)
+        self._renew(attempt, lease_seconds=lease_seconds, ceiling_seconds=ceiling_seconds)
+
+    def _renew(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None = None) -> None:
+        now = self._store.clock.now()
         known = self._soft.leases.get(attempt.task)
         ceiling: float | None = None
         if ceiling_seconds is not None:
             ceiling = now.monotonic + ceiling_seconds
-        elif known is not None and known.attempt == attempt.number and known.ceiling_seconds is not None:
+        elif known is not None and known.attempt == attempt.number:
             ceiling_seconds = known.ceiling_seconds
-            ceiling = known.ceiling if known.boot == now.boot else now.monotonic + ceiling_seconds
+            ceiling = known.ceiling
+            if known.boot != now.boot and ceiling is not None and ceiling_seconds is not None:
+                ceiling = now.monotonic + ceiling_seconds
         self._soft.leases[attempt.task] = _Lease(
             attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds
         )
@@ -273,7 +296,34 @@ class _Transaction(FoldedTables):
             self._soft.silent_from[principal] = (now.boot, now.monotonic + lease_seconds)
         for task, last in self._live():
             if last.principal == principal:
-                self.start_lease(AttemptId(task.id, last.number), lease_seconds=lease_seconds, ceiling_seconds=None)
+                self._renew(AttemptId(task.id, last.number), lease_seconds=lease_seconds)
+
+    def pause_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        lease = self._soft.leases.get(attempt.task)
+        if lease is not None and lease.attempt == attempt.number and lease.ceiling is not None:
+            is_of_now = lease.boot == self._store.clock.now().boot
+            left = max(0.0, lease.ceiling - at) if is_of_now else lease.ceiling_seconds
+            self._soft.leases[attempt.task] = replace(lease, ceiling=None, ceiling_seconds=left)
+
+    def resume_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        lease = self._soft.leases.get(attempt.task)
+        if lease is None or lease.attempt != attempt.number or lease.ceiling is not None:
+            return
+        if lease.ceiling_seconds is not None:
+            self._soft.leases[attempt.task] = replace(lease, ceiling=at + lease.ceiling_seconds)
+
+    def signs(self) -> list[Sign]:
+        boot = self._store.clock.now().boot
+        return [sign for (_, _, _), (of, sign) in sorted(self._soft.signs.items()) if of == boot]
+
+    def put_sign(self, sign: Sign) -> None:
+        boot = self._store.clock.now().boot
+        self._soft.signs[sign.principal, sign.agent, sign.kind] = (boot, sign)
+
+    def drop_signs(self, principal: str, *, agent: str | None = None) -> None:
+        for key in list(self._soft.signs):
+            if key[0] == principal and agent in {None, key[1]}:
+                del self._soft.signs[key]
 
     def principal(self, principal: str) -> Principal | None:
         return self._soft.principals.get(principal)
@@ -377,6 +427,10 @@ class MemoryStore:
         self._heads[stream] = (version + 1, digest)
         return recorded
 
+    def has_lost_tails(self) -> bool:
+        """Whether the log says anywhere that it may have lost a tail."""
+        return tails.LOG in self._heads
+
     @contextmanager
     def reading(self) -> Iterator[_Transaction]:
         """One consistent look."""
@@ -421,6 +475,9 @@ class MemoryStore:
         """Where views and log disagree."""
         with self.changed:
             return compare(self.views, fold(self.log))
+
+    def back_up_if_due(self) -> None:
+        """Nothing: what is in memory ends with the program."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -7,12 +7,13 @@ workers, offers) is never compared and can be made anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from trichrome.domain.events import Event, OnLeadGone, Outcome, Report
+from trichrome.domain.evidence import SignKind
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
@@ -104,15 +105,45 @@ class LiveAttempt:
     """A running attempt with what the judgement of its life needs.
 
     Attributes:
-        lapsed: its lease ran out, or belongs to another boot.
-        over_ceiling: it ran longer than its task allows.
+        lapses_in: seconds until its lease runs out; not above 0 once it has, or where it belongs to another boot.
+        ceiling_in: seconds until it has run as long as its task allows; None without a ceiling, while that stands
+            still, or where it belongs to another boot.
     """
 
     attempt: AttemptId
     worker: str
     principal: Principal | None
-    lapsed: bool
-    over_ceiling: bool
+    lapses_in: float
+    ceiling_in: float | None
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether its lease ran out."""
+        return self.lapses_in <= 0
+
+    @property
+    def over_ceiling(self) -> bool:
+        """Whether it ran longer than its task allows."""
+        return self.ceiling_in is not None and self.ceiling_in <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A sign of life that leaves no other trace: what a hook of the client told.
+
+    Attributes:
+        principal: whose hook it was.
+        agent: the agent in it that the sign is of; empty for the main one.
+        kind: what it did, or `transcript`: where its client writes the conversation to.
+        at: when, in seconds of this boot's monotonic clock.
+        detail: the tool, or the transcript's path.
+    """
+
+    principal: str
+    agent: str
+    kind: SignKind | Literal["transcript"]
+    at: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +271,13 @@ class Reading(Protocol):
         """The last events of a stream, in order."""
         ...
 
+    def lost_tails(self, stream: str, *, since: Collection[str]) -> int:
+        """How often the log may have lost its tail since the newest event of these kinds in a stream.
+
+        Each event of the stream `log` says that it may have. All of them count where there is no such event.
+        """
+        ...
+
     def principal(self, principal: str) -> Principal | None:
         """A principal that has introduced itself."""
         ...
@@ -266,6 +304,10 @@ class Reading(Protocol):
 
     def workers_of_client(self, principal: Principal) -> list[Worker]:
         """Workers of other principals with the same client process, session or name, the newest first."""
+        ...
+
+    def signs(self) -> list[Sign]:
+        """Every sign of life that is kept, of this boot: the newest of its kind of each agent."""
         ...
 
     def next_moment(self) -> float | None:
@@ -313,11 +355,30 @@ class Writing(Reading, Protocol):
         ...
 
     def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
-        """Begin or renew a lease; with a ceiling, begin that too."""
+        """Begin a lease, or renew it at a call of its worker; with a ceiling, begin that too.
+
+        Whoever calls waits for nobody: a ceiling that stood still runs on.
+        """
         ...
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
-        """Renew the lease of every attempt of a principal, which was heard of now."""
+        """Renew the lease of every attempt of a principal, which was heard of now; what stands still goes on to."""
+        ...
+
+    def pause_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        """Let the ceiling of an attempt stand still from a moment of this boot on; once is enough."""
+        ...
+
+    def resume_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        """Let a ceiling that stands still run on from a moment of this boot, with what was left of it."""
+        ...
+
+    def put_sign(self, sign: Sign) -> None:
+        """Keep a sign of life of this boot in place of the last of its kind."""
+        ...
+
+    def drop_signs(self, principal: str, *, agent: str | None = None) -> None:
+        """Forget the signs of a principal, or of one agent in it."""
         ...
 
     def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
@@ -380,6 +441,10 @@ class Store(Protocol):
 
     def differences(self) -> list[str]:
         """Where views and log disagree, a line each; none when all is well."""
+        ...
+
+    def back_up_if_due(self) -> None:
+        """Begin an automatic backup where it is time for one, and do not wait for it."""
         ...
 
     def close(self) -> None:

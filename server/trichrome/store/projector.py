@@ -21,8 +21,10 @@ from trichrome.domain.events import (
     ChangesRequested,
     ContextShared,
     DependencyCompleted,
+    DependencyLost,
     Event,
     FilesReserved,
+    LogReopened,
     LogSalvaged,
     MessageDelivered,
     MessageSent,
@@ -48,7 +50,7 @@ from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Recorded
 
-UNSEEN: Final = ("LogSalvaged", "ProgressReported", "ResultSuperseded")
+UNSEEN: Final = ("LogReopened", "LogSalvaged", "ProgressReported", "ResultSuperseded")
 """Kinds of events that no view shows."""
 
 
@@ -127,10 +129,11 @@ def fold_in(tables: Tables, stream: Any, event: Event, *, position: int, recorde
                 tables.put_key(event.key, event.key_digest or "", event.task)
             if event.not_before_seconds:
                 tables.delay(event.task, event.not_before_seconds, since=recorded_at)
-        case ProgressReported() | LogSalvaged() | ResultSuperseded():
+        case ProgressReported() | LogReopened() | LogSalvaged() | ResultSuperseded():
             pass
         case (
             DependencyCompleted()
+            | DependencyLost()
             | AttemptAdopted()
             | FilesReserved()
             | AttemptNumbersRaised()

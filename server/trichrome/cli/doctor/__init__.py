@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from trichrome.cli.output import REFUSED, Json, document, new_app, note, say, table
@@ -12,19 +10,14 @@ app = new_app()
 
 
 @app.command(epilog="Example: trichrome doctor")
-def doctor(
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make the views anew from the log first, if the log is whole.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
+def doctor(as_json: Json = False) -> None:
     """Check this machine, the project's settings and its log, and say what helps.
 
     Exits with 1 when a check fails; warnings alone are no failure.
     """
     from trichrome.cli.doctor.checks import Visit, examine
 
-    visit = Visit(rebuild=rebuild)
+    visit = Visit()
     checks = examine(visit)
     is_well = all(check["state"] != "fail" for check in checks)
     if as_json:

@@ -1,8 +1,7 @@
 """What `doctor` looks at, one function a check.
 
 A check that breaks is a failed check: the others go on, so that a damaged log does not hide what is wrong beside it.
-Nothing is made or changed, but for what opening a log of an older form brings with it, and the views when they are to
-be rebuilt.
+Nothing is made or changed, but for what opening a log of an older form brings with it.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,25 +21,28 @@ from typing import TYPE_CHECKING, Final, Literal, Required, TypedDict
 from trichrome.cli.doctor import places
 from trichrome.cli.output import one_line
 from trichrome.cli.project import MEMORY
-from trichrome.errors import StoreTooNewError, StoreUnavailableError, TrichromeError
+from trichrome.errors import StoreDamagedError, StoreTooNewError, TrichromeError
 from trichrome.version import VERSION
 
 if TYPE_CHECKING:
     from trichrome.bootstrap import Project
-    from trichrome.store.port import Store
 
 _DAMAGED: Final = (
-    "Stop the workers and copy .trichrome aside, with `cp -R`. Then move events.db with its -wal and -shm away, to "
-    "begin a new log."
+    "`trichrome repair --log` tells what can be saved; with `--yes` it makes a new log of that. The damaged file is "
+    "kept in .trichrome/aside."
 )
+_HOLES: Final = "`trichrome repair --log --yes` appends what is missing; it changes nothing that is there."
 _VIEWS_DIFFER: Final = (
-    "The log itself is whole, nothing is lost: `trichrome doctor --rebuild` makes the views anew from it."
+    "The log itself is whole, nothing is lost: `trichrome repair --views --yes` makes the views anew from it."
 )
 _OF_A_PROCESS: Final = ("HOME", "ROLE", "TOOLSET", "WORKER")
 """Variables that say where and as whom a process works, and are no settings."""
 
 _LARGE_WAL_BYTES: Final = 256 * 1024 * 1024
 _SHOWN: Final = 3
+_MANY_EVENTS: Final = 1000
+_LONG_SECONDS: Final = 24 * 3600.0
+"""How many events, or how old a log, without a backup are worth a word."""
 _VERSION_SECONDS: Final = 15.0
 
 
@@ -63,24 +66,19 @@ class Setting(TypedDict, total=False):
 
 @dataclass
 class Visit:
-    """What is known so far; a later check builds on what an earlier one found.
+    """What is known so far; a later check builds on what an earlier one found."""
 
-    Attributes:
-        rebuild: whether the views are to be made anew.
-    """
-
-    rebuild: bool = False
     folder: Path | None = None
     project: Project | None = None
     settings: list[Setting] = field(default_factory=list)
 
     @property
     def log(self) -> Path | None:
-        """The log's file, where there is one."""
+        """The log's file, where there is one that this user may see."""
         from trichrome.config import FOLDER, LOG_FILE
 
         path = None if self.folder is None else self.folder / FOLDER / LOG_FILE
-        return path if path is not None and path.exists() else None
+        return path if path is not None and os.path.exists(path) else None  # noqa: PTH110 - Path.exists may raise
 
 
 def examine(visit: Visit) -> list[Check]:
@@ -115,7 +113,7 @@ def _refused(name: str, error: TrichromeError) -> Check:
     match error:
         case StoreTooNewError():
             return _check(name, "fail", error.message, "Upgrade with `pip install --upgrade trichrome`.")
-        case StoreUnavailableError() if "damaged" in error.message:
+        case StoreDamagedError():
             return _check(name, "fail", error.message, _DAMAGED)
         case _:
             return _check(name, "fail", error.message, "Mend it as the message says.")
@@ -200,11 +198,12 @@ def _folder(visit: Visit) -> Iterator[Check]:
 
     folder = visit.folder / FOLDER
     place = folder if folder.exists() else visit.folder
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
+        refused = "written" if os.access(place, os.R_OK | os.X_OK) else "read"
         yield _check(
             "folder",
             "fail",
-            f"{place} cannot be written",
+            f"{place} cannot be {refused}",
             "Make it writable for this user, or name another project folder with TRICHROME_HOME.",
         )
         return
@@ -240,14 +239,17 @@ def _file_system(visit: Visit) -> Iterator[Check]:
 
 def _log(visit: Visit) -> Iterator[Check]:
     if visit.log is None:
-        if visit.folder is not None:
+        if visit.folder is not None and places.is_open(visit.folder):
             yield _check("log", "ok", "none yet; the first command makes it")
         return
     from trichrome.bootstrap import open_project
-    from trichrome.store.sqlite.facts import counts, damage, form
+    from trichrome.store.sqlite.facts import counts, damage, form, missing
 
     if faults := damage(visit.log):
         yield _check("log", "fail", f"{visit.log} is damaged: {'; '.join(faults[:_SHOWN])}", _DAMAGED)
+        return
+    if lack := missing(visit.log):
+        yield _check("log", "fail", f"{visit.log} lacks what it should have: {'; '.join(lack[:_SHOWN])}", _VIEWS_DIFFER)
         return
     visit.project = open_project(visit.folder)
     events, tasks = counts(visit.log)
@@ -257,22 +259,12 @@ def _log(visit: Visit) -> Iterator[Check]:
 def _views(visit: Visit) -> Iterator[Check]:
     if visit.project is None:
         return
-    store = visit.project.coordinator.store
-    chain, views = _differences(store)
-    is_rebuilt = visit.rebuild and not chain
-    if is_rebuilt:
-        store.rebuild()
-        chain, views = _differences(store)
-    yield _compared("digests", chain, "every chain is whole", _DAMAGED)
-    well = "made anew, they equal the log" if is_rebuilt else "equal the log"
-    yield _compared("views", views, well, _DAMAGED if chain or is_rebuilt else _VIEWS_DIFFER)
+    from trichrome.coordinator import mending
 
-
-def _differences(store: Store) -> tuple[list[str], list[str]]:
-    """Where digests do not fit, and where views are not the fold of the log."""
-    lines = store.differences()
-    chain = [line for line in lines if line.startswith("events:")]
-    return chain, [line for line in lines if line not in chain]
+    differences = visit.project.coordinator.store.differences()
+    yield _compared("views", differences, "equal the log", _VIEWS_DIFFER)
+    if not differences:
+        yield _compared("holes", mending.missing(visit.project.coordinator), "nothing is half told", _HOLES)
 
 
 def _compared(name: str, differences: list[str], well: str, advice: str) -> Check:
@@ -292,6 +284,38 @@ def _wal(visit: Visit) -> Iterator[Check]:
         f"{size / 1024 / 1024:.1f} MiB",
         "Some program has kept an old state open for long: restart the oldest session.",
     )
+
+
+def _backups(visit: Visit) -> Iterator[Check]:
+    if visit.log is None:
+        return
+    from trichrome.domain.evidence import lasting
+    from trichrome.store.sqlite.backups import folder_of, found, verify
+
+    kept = found(folder_of(visit.log))
+    if not kept:
+        yield _check(
+            "backups", "warn" if _is_worth_a_backup(visit) else "ok", "none yet", "`trichrome backup` makes one."
+        )
+        return
+    newest = kept[0]
+    faults = verify(newest)
+    told = f"{len(kept)}, the newest {lasting(time.time() - newest.made_at)} old, with {newest.events} events"
+    yield _check(
+        "backups",
+        "warn" if faults else "ok",
+        f"{told}: {'; '.join(faults[:_SHOWN]) or 'it opens, and is whole'}",
+        "`trichrome backup` makes a new one; `trichrome backup --list` names those before it.",
+    )
+
+
+def _is_worth_a_backup(visit: Visit) -> bool:
+    """Whether much would be lost with the log; where it cannot be read, nobody knows."""
+    if visit.project is None:
+        return True
+    with visit.project.coordinator.store.reading() as view:
+        first = view.events(limit=1)
+        return bool(first) and (view.position() > _MANY_EVENTS or time.time() - first[0].recorded_at > _LONG_SECONDS)
 
 
 def _workers(visit: Visit) -> Iterator[Check]:
@@ -359,6 +383,7 @@ _CHECKS: Final = (
     _log,
     _views,
     _wal,
+    _backups,
     _workers,
     _claude,
     _subagent_model,

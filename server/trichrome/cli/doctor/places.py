@@ -56,6 +56,13 @@ def project() -> tuple[Path, str]:
     return chosen, why if chosen == began else f"it is the main worktree of the git repository that holds {began}"
 
 
+def is_open(folder: Path) -> bool:
+    """Whether this user can see what a project's `.trichrome` folder holds; one that is not there holds nothing."""
+    from trichrome.config import FOLDER
+
+    return not (folder / FOLDER).exists() or os.access(folder / FOLDER, os.R_OK | os.X_OK)
+
+
 def file_system(folder: Path) -> tuple[str, bool]:
     """The kind of file system a folder is on (empty when nobody knows), and whether it is a network's."""
     import psutil

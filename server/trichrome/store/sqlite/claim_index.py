@@ -51,9 +51,10 @@ def is_free_when_due(tables: Tables, task: Task) -> bool:
 
 
 def refresh(tables: Tables, task: TaskId) -> None:
-    """Judge anew whether a task may be claimed."""
+    """Judge anew whether a task may be claimed; one that is not there (a due time outlived it) may not."""
     state = tables.task(task)
-    assert state is not None
+    if state is None:
+        return
     tables.connection.execute("update tasks set claimable = ? where number = ?", (is_free(tables, state), number(task)))
 
 

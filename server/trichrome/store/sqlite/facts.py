@@ -7,11 +7,16 @@ from typing import Final
 
 import apsw
 
+from trichrome.errors import StoreDamagedError
+from trichrome.store.sqlite.alone import sharing
+from trichrome.store.sqlite.chain import walk
 from trichrome.store.sqlite.connection import file_name, library_version, row, rows, version_of
 from trichrome.store.sqlite.errors import translated
+from trichrome.store.sqlite.forms import lack
+from trichrome.store.sqlite.looking import looking, undisturbed
 from trichrome.store.sqlite.version import OLDEST_SQLITE
 
-_FAULTS: Final = 5
+_FAULTS: Final = 20
 
 
 def library() -> tuple[str, bool]:
@@ -25,7 +30,7 @@ def form(path: Path) -> int:
     Raises:
         StoreUnavailableError: it cannot be read.
     """
-    with translated(path):
+    with sharing(path), translated(path):
         connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             return version_of(connection)
@@ -39,7 +44,7 @@ def counts(path: Path) -> tuple[int, int]:
     Raises:
         StoreUnavailableError: it cannot be read.
     """
-    with translated(path):
+    with sharing(path), translated(path):
         connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             found = row(connection, "select (select count(*) from events), (select count(*) from tasks)")
@@ -50,15 +55,48 @@ def counts(path: Path) -> tuple[int, int]:
 
 
 def damage(path: Path) -> list[str]:
-    """What is wrong with a file's pages and indexes, the first few faults; none when all is well.
+    """What is wrong with the log itself: its pages, its tables, or its chains of digests; none when it is whole.
+
+    Nothing is made or changed.
 
     Raises:
-        StoreUnavailableError: it is too damaged to be looked through, or cannot be read.
+        StoreUnavailableError: it cannot be read, though it may be whole.
     """
-    with translated(path):
-        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            found = [text for (text,) in rows(connection, f"pragma quick_check({_FAULTS})")]
-        finally:
-            connection.close()
+
+    def look() -> list[str]:
+        with looking(path) as connection:
+            return page_faults(connection) or lack(connection).lost or walk(connection).faults
+
+    wal = path.with_name(f"{path.name}-wal")
+    if not _has_bytes(path) and _has_bytes(wal):
+        return [f"{path.name} is missing or empty, though {wal.name} is there"]
+    try:
+        return undisturbed(look)
+    except StoreDamagedError as error:
+        return [str(error.__cause__ or error)]
+    except apsw.SQLError as error:
+        return [str(error)]
+
+
+def _has_bytes(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def missing(path: Path) -> list[str]:
+    """What a rebuild of the views makes again, since it is missing or changed.
+
+    Raises:
+        StoreUnavailableError: it cannot be read, or is damaged.
+    """
+
+    def look() -> list[str]:
+        with looking(path) as connection:
+            return lack(connection).made_again
+
+    return undisturbed(look)
+
+
+def page_faults(connection: apsw.Connection) -> list[str]:
+    """What is wrong with the pages, rows and indexes of an open file, the first few faults."""
+    found = [line for (told,) in rows(connection, f"pragma integrity_check({_FAULTS})") for line in told.splitlines()]
     return [] if found == ["ok"] else found

@@ -159,5 +159,6 @@ def _opened(path: Path) -> int:
     except OSError as error:
         raise StoreUnavailableError(
             f"{path} cannot be written ({error.strerror}), so nothing was changed. "
-            "Make the folder writable for this user, and see that its disk is not full."
+            "Make the folder writable for this user, and see that its disk is not full; `trichrome doctor` says what "
+            "it finds there."
         ) from error

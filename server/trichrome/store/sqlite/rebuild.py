@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,13 @@ import apsw
 
 from trichrome.clock import Clock
 from trichrome.store.sqlite import claim_index
-from trichrome.store.sqlite.connection import row, rows
+from trichrome.store.sqlite.alone import alone
+from trichrome.store.sqlite.connection import open_file, row, rows
+from trichrome.store.sqlite.errors import translated
 from trichrome.store.sqlite.folding import fold, fold_apart
+from trichrome.store.sqlite.forms import make_again
 from trichrome.store.sqlite.rows import SELECT_TASK, task_from
+from trichrome.store.sqlite.soft import SoftState
 from trichrome.store.sqlite.tables import VIEWS, SqliteTables
 
 LONG: Final = 100_000
@@ -30,6 +34,27 @@ CACHE_KIBIBYTES: Final = 64 * 1024
 _NOT_YET: Final = (
     f"update tasks indexed by tasks_claimable set claimable = 0 where claimable = 1 and {claim_index.HELD_BACK}"
 )
+
+
+def rebuild_alone(path: Path, clock: Clock) -> None:
+    """Make the views of a log anew that others have open, while they wait; open attempts get one full period.
+
+    Raises:
+        StoreUnavailableError: others did not let go of it, or it cannot be written; the views are as they were.
+        StoreTooNewError: a newer program made it.
+    """
+    with alone(path), translated(path), closing(open_file(path, "full")) as connection:
+        connection.execute("begin immediate")
+        rebuild_within(SoftState(connection, clock))
+        connection.execute("commit")
+
+
+def rebuild_within(transaction: SoftState) -> None:
+    """Rebuild in a transaction, with tables and indexes that are missing, and give open attempts one full period."""
+    make_again(transaction.connection)
+    leases = rows(transaction.connection, "select task, attempt, ceiling_seconds from leases")
+    rebuild(transaction.connection, transaction.clock)
+    transaction.restart_leases({task: (attempt, ceiling) for task, attempt, ceiling in leases})
 
 
 def rebuild(connection: apsw.Connection, clock: Clock) -> None:

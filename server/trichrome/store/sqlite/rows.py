@@ -40,6 +40,11 @@ INSERT_EVENT: Final = (
     "insert into events (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest) "
     "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+INSERT_EVENT_AT: Final = (
+    "insert into events (position, stream, version, schema, kind, payload, recorded_at, actor, causation, previous, "
+    "digest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+"""The same, with the position before."""
 
 _task = maker(Task)
 _attempt = maker(Attempt)

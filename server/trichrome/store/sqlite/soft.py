@@ -1,4 +1,4 @@
-"""Soft state: who is there, deadlines, offered messages.
+"""Soft state: who is there, signs of life, deadlines, offered messages.
 
 Deadlines are (boot, system-wide monotonic seconds). One of another boot means nothing: a lease of it has lapsed, a
 ceiling of it is not over, and a due time of it is set anew from the wall clock, never beyond its full length.
@@ -6,14 +6,15 @@ ceiling of it is not over, and a due time of it is set anew from the wall clock,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apsw
 
-from trichrome.clock import Clock
+from trichrome.clock import Clock, Instant
+from trichrome.domain import tails
 from trichrome.domain.ids import AttemptId, MessageId, TaskId, number
-from trichrome.store.port import NOBODYS_LEASE_SECONDS, LiveAttempt, Principal, Worker
+from trichrome.store.port import NOBODYS_LEASE_SECONDS, LiveAttempt, Principal, Sign, Worker
 from trichrome.store.sqlite import claim_index
 from trichrome.store.sqlite.connection import row, rows
 from trichrome.store.sqlite.tables import SqliteTables
@@ -64,8 +65,9 @@ def _worker(columns: tuple[Any, ...]) -> Worker:
 class SoftState(SqliteTables):
     """The views' tables, and beside them what is not a fold."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+    def __init__(self, connection: apsw.Connection, clock: Clock, lost_at: Sequence[int] = ()) -> None:
         super().__init__(connection, clock)
+        self.lost_at = lost_at
         self._principals: dict[str, Principal | None] = {}
         self._workers: dict[str | tuple[str, str | None], Worker | None] = {}
 
@@ -165,13 +167,34 @@ class SoftState(SqliteTables):
             prefix,
         )
         assert found is not None
-        return f"{prefix}-{found[0]}"
+        return f"{prefix}-{found[0] + len(self.lost_at) * tails.NUMBERS}"
 
     def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
         for message in messages:
             self.connection.execute(
                 "insert or ignore into offers (message, worker) values (?, ?)", (number(message), worker)
             )
+
+    # --- signs of life ------------------------------------------------------------------------------------------------
+
+    def signs(self) -> list[Sign]:
+        found = rows(
+            self.connection,
+            "select principal, agent, kind, at, detail from signs where boot = ? order by principal, agent, kind",
+            self.clock.now().boot,
+        )
+        return [Sign(*each) for each in found]
+
+    def put_sign(self, sign: Sign) -> None:
+        self.connection.execute(
+            "insert or replace into signs (principal, agent, kind, boot, at, detail) values (?, ?, ?, ?, ?, ?)",
+            (sign.principal, sign.agent, sign.kind, self.clock.now().boot, sign.at, sign.detail),
+        )
+
+    def drop_signs(self, principal: str, *, agent: str | None = None) -> None:
+        self.connection.execute(
+            "delete from signs where principal = ? and agent = coalesce(?, agent)", (principal, agent)
+        )
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
@@ -190,22 +213,30 @@ class SoftState(SqliteTables):
 
     def start_lease(self, attempt: AttemptId, *, lease_seconds: float, ceiling_seconds: float | None) -> None:
         now = self.clock.now()
-        task = number(attempt.task)
-        ceiling: float | None = None
-        if ceiling_seconds is not None:
-            ceiling = now.monotonic + ceiling_seconds
-        else:
-            kept = row(
-                self.connection,
-                "select boot, ceiling, ceiling_seconds from leases where task = ? and attempt = ?",
-                task,
-                attempt.number,
-            )
-            if kept is not None and kept[1] is not None:
-                ceiling_seconds = kept[2]
-                ceiling = kept[1] if kept[0] == now.boot else now.monotonic + kept[2]
+        kept = (None, None) if ceiling_seconds is not None else self._ceiling(attempt, now)
+        seconds = kept[1] if ceiling_seconds is None else ceiling_seconds
+        ceiling = now.monotonic + seconds if kept[0] is None and seconds is not None else kept[0]
+        self._put_lease(attempt, now, lease_seconds, ceiling, seconds)
+
+    def _ceiling(self, attempt: AttemptId, now: Instant) -> tuple[float | None, float | None]:
+        """The kept ceiling by this boot's clock, None while it stands still; and its length, or what is left of it."""
+        kept = row(
+            self.connection,
+            "select boot, ceiling, ceiling_seconds from leases where task = ? and attempt = ?",
+            number(attempt.task),
+            attempt.number,
+        )
+        if kept is None:
+            return None, None
+        boot, ceiling, seconds = kept
+        return (ceiling if ceiling is None or boot == now.boot else now.monotonic + seconds), seconds
+
+    def _put_lease(
+        self, attempt: AttemptId, now: Instant, lease_seconds: float, ceiling: float | None, seconds: float | None
+    ) -> None:
+        deadline = now.monotonic + lease_seconds
         self.connection.execute(
-            _INSERT_LEASE, (task, attempt.number, now.boot, now.monotonic + lease_seconds, ceiling, ceiling_seconds)
+            _INSERT_LEASE, (number(attempt.task), attempt.number, now.boot, deadline, ceiling, seconds)
         )
 
     def renew_leases(self, principal: str, *, lease_seconds: float) -> None:
@@ -219,8 +250,23 @@ class SoftState(SqliteTables):
             "select number, attempt from tasks indexed by tasks_running where state = 'running' and principal = ?",
             principal,
         )
-        for task, attempt in mine:
-            self.start_lease(AttemptId(TaskId(f"t{task}"), attempt), lease_seconds=lease_seconds, ceiling_seconds=None)
+        for task, attempt_number in mine:
+            attempt = AttemptId(TaskId(f"t{task}"), attempt_number)
+            self._put_lease(attempt, now, lease_seconds, *self._ceiling(attempt, now))
+
+    def pause_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        self.connection.execute(
+            "update leases set ceiling = null, "
+            "ceiling_seconds = iif(boot = ?, max(0.0, ceiling - ?), ceiling_seconds) "
+            "where task = ? and attempt = ? and ceiling is not null",
+            (self.clock.now().boot, at, number(attempt.task), attempt.number),
+        )
+
+    def resume_ceiling(self, attempt: AttemptId, *, at: float) -> None:
+        self.connection.execute(
+            "update leases set ceiling = ? + ceiling_seconds where task = ? and attempt = ? and ceiling is null",
+            (at, number(attempt.task), attempt.number),
+        )
 
     def live_attempts(self) -> list[LiveAttempt]:
         return self._live(_LIVE_ATTEMPTS)
@@ -239,8 +285,8 @@ class SoftState(SqliteTables):
                 AttemptId(TaskId(f"t{task}"), attempt),
                 worker,
                 self.principal(principal),
-                lapsed=boot != now.boot or deadline <= now.monotonic,
-                over_ceiling=boot == now.boot and ceiling is not None and ceiling <= now.monotonic,
+                lapses_in=deadline - now.monotonic if boot == now.boot else 0.0,
+                ceiling_in=ceiling - now.monotonic if boot == now.boot and ceiling is not None else None,
             )
             for task, attempt, worker, principal, boot, deadline, ceiling in found
         ]
@@ -258,10 +304,11 @@ class SoftState(SqliteTables):
         return None if found is None or found[0] is None else max(0.0, float(found[0]) - now.monotonic)
 
     def restart_leases(self, ceilings: dict[int, tuple[int, float | None]]) -> None:
-        """Give every open attempt one full period, as after a rebuild.
+        """Give every open attempt a lease of one full period, and its ceiling anew in full length.
 
         Args:
-            ceilings: by task number, the attempt and its ceiling in seconds, as they were before.
+            ceilings: by task number, the attempt and the seconds of its ceiling, as they were before. An attempt that
+                is not among them has no ceiling.
         """
         for live in self.live_attempts():
             principal = live.principal

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from trichrome.clock import Clock
+from trichrome.domain import tails
 from trichrome.domain.events import Event, MessageSent, OnLeadGone, RunCreated, TaskCreated
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
@@ -26,16 +27,21 @@ from trichrome.errors import StoreUnavailableError
 from trichrome.store import codec, task_log
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
 from trichrome.store.projector import fold_in
-from trichrome.store.sqlite import claim_index
+from trichrome.store.sqlite import chain, claim_index, tail
+from trichrome.store.sqlite.alone import Share, sharing
 from trichrome.store.sqlite.connection import Durability, check_version, open_file, row, rows
-from trichrome.store.sqlite.errors import raise_translated, translated
+from trichrome.store.sqlite.errors import FAULTS, raise_translated, translated
 from trichrome.store.sqlite.gate import Gate
 from trichrome.store.sqlite.rows import INSERT_EVENT, SELECT_TASK, task_from
 from trichrome.store.sqlite.rows import event as event_row
 from trichrome.store.sqlite.soft import SoftState
+from trichrome.store.sqlite.succession import identity, was_put_aside
 from trichrome.store.sqlite.tables import load, past_attempts
 from trichrome.store.sqlite.watch import Bell, SqliteWatch
 from trichrome.store.views import compare, fold
+
+if TYPE_CHECKING:
+    from trichrome.store.sqlite.schedule import Schedule
 
 _EVENTS: Final = (
     "select position, stream, version, schema, kind, payload, recorded_at, actor, causation, digest from events"
@@ -43,6 +49,7 @@ _EVENTS: Final = (
 
 _BEGINNINGS: Final = (TaskCreated, RunCreated, MessageSent)
 """Events that open their stream, so that nobody need look for its head; a second one the log's index refuses."""
+_BEGIN: Final = tuple(kind.__name__ for kind in _BEGINNINGS)
 _HEAD: Final = "select version, digest from events where stream = ? order by version desc limit 1"
 _CLAIMABLE: Final = (
     "select priority, number from tasks indexed by tasks_claimable "
@@ -64,11 +71,13 @@ def _recorded(columns: tuple[Any, ...]) -> Recorded:
     return Recorded(position, stream, version, event, recorded_at, actor, causation, schema, digest)
 
 
-class _Transaction(SoftState):
+class Transaction(SoftState):
     """Everything the port asks of a transaction, on the store's connection."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock, actor: str, causation: str) -> None:
-        super().__init__(connection, clock)
+    def __init__(
+        self, connection: apsw.Connection, clock: Clock, actor: str, causation: str, lost_at: Sequence[int]
+    ) -> None:
+        super().__init__(connection, clock, lost_at)
         self._actor = actor
         self._causation = causation
 
@@ -99,6 +108,8 @@ class _Transaction(SoftState):
             position = self.connection.last_insert_rowid()
             fold_in(self, stream, event, position=position, recorded_at=wall)
             previous = values[-1]
+        if stream == tails.LOG:
+            self.lost_at = (*self.lost_at, position)
         return position
 
     def _head(self, stream: str) -> tuple[int, bytes]:
@@ -122,21 +133,36 @@ class _Transaction(SoftState):
         found = rows(self.connection, f"{_EVENTS} where stream = ? order by version desc limit ?", stream, limit)
         return [_recorded(each) for each in reversed(found)]
 
-    def _next(self, table: str) -> int:
+    def lost_tails(self, stream: str, *, since: Collection[str]) -> int:
+        if not self.lost_at:
+            return 0
+        found = row(
+            self.connection,
+            f"select max(position) from events where stream = ? and kind in ({', '.join('?' * len(since))})",
+            stream,
+            *since,
+        )
+        known = (found[0] or 0) if found else 0
+        return sum(position > known for position in self.lost_at)
+
+    def _next(self, table: str, *, most: int) -> str:
+        """The next id of a table whose streams are called by its first letter; a lost tail gave out so many at most."""
         found = row(self.connection, f"select max(number) from {table}")
-        return 1 + ((found[0] or 0) if found else 0)
+        newest = (found[0] or 0) if found else 0
+        lost = self.lost_tails(f"{table[0]}{newest}", since=_BEGIN)
+        return f"{table[0]}{newest + lost * most + 1}"
 
     def act_as(self, actor: str) -> None:
         self._actor = actor
 
     def new_task(self) -> TaskId:
-        return TaskId(f"t{self._next('tasks')}")
+        return TaskId(self._next("tasks", most=tails.EVENTS))
 
     def new_run(self) -> RunId:
-        return RunId(f"r{self._next('runs')}")
+        return RunId(self._next("runs", most=tails.NUMBERS))
 
     def new_message(self) -> MessageId:
-        return MessageId(f"m{self._next('messages')}")
+        return MessageId(self._next("messages", most=tails.NUMBERS))
 
     # --- views --------------------------------------------------------------------------------------------------------
 
@@ -257,66 +283,121 @@ class _Transaction(SoftState):
         return [(message, was_offered) for message, was_offered in messages if message is not None]
 
 
+def _abandon(connection: apsw.Connection) -> None:
+    """Close a file, and leave what lies beside it alone."""
+    with suppress(apsw.ConnectionClosedError):  # closing twice is no fault
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+
+
 class SqliteStore:
     """The port over `events.db`."""
 
-    def __init__(self, path: Path, clock: Clock, *, durability: Durability = "full") -> None:
+    _connection: apsw.Connection
+    _lost_at: Sequence[int]
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        durability: Durability = "full",
+        vfs: str | None = None,
+        backup_every_hours: float = 0.0,
+        backups_kept: int = 8,
+    ) -> None:
         self._path = path
         self._name = os.fspath(path)
         self._clock = clock
-        self._connection = open_file(path, durability)
+        self._durability = durability
+        self._vfs = vfs
+        self._open()
         self._gate = Gate(path.with_name(path.name + ".gate"))
+        self._share = Share(path)
         self._bell = Bell(path)
-        self._identity = self._seen()
+        self._backups = backup_every_hours, backups_kept
+        self._schedule: Schedule | None = None
         self._turn = threading.RLock()  # a transaction within another is SQLite's to refuse, not ours to hang at
 
     @contextmanager
-    def reading(self) -> Iterator[_Transaction]:
+    def reading(self) -> Iterator[Transaction]:
         """One consistent look."""
         with self._turn:
-            self._check_identity()
+            self._follow()
             try:
                 self._connection.execute("begin")
                 try:
                     check_version(self._connection)
-                    yield _Transaction(self._connection, self._clock, "", "")
+                    yield Transaction(self._connection, self._clock, "", "", self._lost_at)
                 finally:
                     self._end_transaction()
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise_translated(self._path, error)
 
     @contextmanager
-    def writing(self, *, actor: str, causation: str) -> Iterator[_Transaction]:
+    def writing(self, *, actor: str, causation: str) -> Iterator[Transaction]:
         """All of it on return, nothing of it on an exception."""
         with self._turn, self._gate:
-            self._check_identity()
+            self._take_share()
             try:
                 self._connection.execute("begin immediate")
                 try:
                     check_version(self._connection)
-                    yield _Transaction(self._connection, self._clock, actor, causation)
+                    tail.stay_noted(self._connection, self._clock.now(), self._durability)
+                    transaction = Transaction(self._connection, self._clock, actor, causation, self._lost_at)
+                    yield transaction
                     self._connection.execute("commit")
+                    self._lost_at = transaction.lost_at
                 finally:
                     self._end_transaction()
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise_translated(self._path, error)
+            finally:
+                self._share.release()
         self._bell.ring()
 
-    def _seen(self) -> tuple[int, int] | None:
-        """Which file bears the log's name now."""
-        try:
-            found = os.stat(self._name)  # noqa: PTH116 - once a transaction, at a third of the time of Path.stat
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def _open(self) -> None:
+        """Open the file that bears the log's name now, and know it again."""
+        with sharing(self._path):
+            connection = open_file(self._path, self._durability, vfs=self._vfs)
+            try:
+                with translated(self._path):
+                    tail.note_boot(connection, self._clock.now(), self._durability)
+                    self._lost_at = tail.positions(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self._identity = identity(self._name)
 
-    def _check_identity(self) -> None:
-        """Refuse to go on with a file that was removed or replaced: what is written to it reaches nobody."""
-        if self._seen() != self._identity:
+    def _take_share(self) -> None:
+        """Keep repairs out until the share is released, and go on with what the last one left."""
+        self._share.take()
+        while identity(self._name) != self._identity:
+            self._share.release()
+            self._follow()
+            self._share.take()
+
+    def _follow(self) -> None:
+        """Go on with the file that a repair has put in the place of ours.
+
+        Raises:
+            StoreUnavailableError: it was removed or replaced otherwise; what is written to it would reach nobody.
+        """
+        if identity(self._name) == self._identity:
+            return
+        if self._identity is None or not was_put_aside(self._path, self._identity) or self._is_missing():
             raise StoreUnavailableError(
                 f"{self._path} was removed or replaced while this program had it open, so nothing was done. Restart "
-                "this session; if it was removed by mistake, put it back first."
+                "this session; if it was removed by mistake, put it back first (`trichrome restore --latest`)."
             )
+        former = self._connection
+        self._open()
+        _abandon(former)
+
+    def _is_missing(self) -> bool:
+        with sharing(self._path):  # no repair is between taking one file away and putting the other there
+            return identity(self._name) is None
 
     def _end_transaction(self) -> None:
         if self._connection.in_transaction:  # some errors of the disk have ended it already
@@ -332,6 +413,7 @@ class SqliteStore:
 
     def _finds(self, sql: str, *parameters: Any) -> bool:
         with self._turn, translated(self._path):
+            self._follow()
             try:
                 return row(self._connection, sql, *parameters) is not None
             except apsw.SQLError:
@@ -344,17 +426,15 @@ class SqliteStore:
 
     def rebuild(self) -> None:
         """Make the views anew from the log; open attempts get one full period."""
-        from trichrome.store.sqlite.rebuild import rebuild
+        from trichrome.store.sqlite.rebuild import rebuild_within
 
         with self.writing(actor="operator", causation="rebuild") as transaction:
-            leases = rows(self._connection, "select task, attempt, ceiling_seconds from leases")
-            rebuild(self._connection, self._clock)
-            transaction.restart_leases({task: (attempt, ceiling) for task, attempt, ceiling in leases})
+            rebuild_within(transaction)
 
     def differences(self) -> list[str]:
         """Where views and log disagree. A log whose own chain of digests is broken is not folded."""
         with self.reading() as view:
-            if broken := self._broken():
+            if broken := chain.walk(self._connection).faults:
                 return broken
             return [*compare(load(self._connection, self._clock), fold(self._log())), *claim_index.differences(view)]
 
@@ -362,32 +442,27 @@ class SqliteStore:
         for each in self._connection.execute(f"{_EVENTS} order by position"):
             yield _recorded(each)
 
-    def _broken(self) -> list[str]:
-        found: list[str] = []
-        heads: dict[str, tuple[int, bytes]] = {}
-        for columns in self._connection.execute(
-            f"{_EVENTS.replace('digest from', 'digest, previous from')} order by stream, version"
-        ):
-            position, stream, version, schema, kind, payload, recorded_at, actor, causation, digest, previous = columns
-            before, head = heads.get(stream, (0, codec.NO_DIGEST))
-            right = codec.digest(
-                previous,
-                stream=stream,
-                version=version,
-                schema=schema,
-                kind=kind,
-                payload=payload,
-                recorded_at=recorded_at,
-                actor=actor,
-                causation=causation,
-            )
-            if right != digest or previous != head or version != before + 1:
-                found.append(f"events: {stream} version {version} (position {position}) breaks its chain")
-            heads[stream] = (version, digest)
-        return found
+    def back_up_if_due(self) -> None:
+        """Begin an automatic backup in a process of its own, where it is time for one."""
+        if self._schedule is None:
+            from trichrome.store.sqlite.schedule import Schedule
+
+            every_hours, kept = self._backups
+            self._schedule = Schedule(self._path, self._clock, every_hours=every_hours, kept=kept)
+        with self.reading():
+            self._schedule.begin_if_due(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""
         with self._turn:
             self._gate.close()
-            self._connection.close()
+            try:
+                self._share.take(seconds=0)
+                if identity(self._name) != self._identity:
+                    _abandon(self._connection)  # somebody moved the file: what was written last lies in the WAL alone
+                else:
+                    self._connection.close()  # the last one removes the WAL, by its name: no repair may come between
+            except StoreUnavailableError:
+                _abandon(self._connection)
+            finally:
+                self._share.close()

@@ -131,6 +131,10 @@ class SqliteTables:
         self.connection.execute("delete from inbox where message = ?", (mine,))
         for worker in message.undelivered:
             self.connection.execute("insert into inbox (worker, message) values (?, ?)", (worker, mine))
+        self.connection.execute(
+            "delete from offers where message = ?1 and worker not in (select worker from inbox where message = ?1)",
+            (mine,),
+        )
 
     def put_note(self, note: Note) -> None:
         self.connection.execute(

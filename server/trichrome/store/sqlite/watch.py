@@ -16,8 +16,10 @@ from typing import Final
 
 import apsw
 
+from trichrome.store.sqlite.alone import sharing
 from trichrome.store.sqlite.connection import file_name
 from trichrome.store.sqlite.errors import translated
+from trichrome.store.sqlite.succession import identity
 
 UNRUNG_SECONDS: Final = 0.5
 """How long a sleeper trusts in the bell before it looks all the same."""
@@ -55,19 +57,33 @@ class Bell:
 
 
 class SqliteWatch:
-    """`data_version` on a connection of its own, which shows every other connection's commits."""
+    """`data_version` on a connection of its own, which shows every other connection's commits.
+
+    It follows a log that a repair has put another file in the place of; that is a change too.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._bell = Bell(path)
+        self._name = os.fspath(path)
         self._ear: int | None = None
-        with translated(path):
-            self._connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._open()
+
+    def _open(self) -> None:
+        with sharing(self._path), translated(self._path):
+            self._connection = apsw.Connection(file_name(self._path), flags=apsw.SQLITE_OPEN_READONLY)
             self._connection.set_busy_timeout(1000)
+            self._connection.pragma("data_version")  # opens the WAL too, while it is the one of this file
+            self._identity = identity(self._name)
 
     def mark(self) -> object:
+        found = identity(self._name)
+        if found is not None and found != self._identity:
+            former = self._connection
+            self._open()
+            former.close()
         with translated(self._path):
-            return self._connection.pragma("data_version")
+            return found, self._connection.pragma("data_version")
 
     def sleep(self, mark: object, *, at_most_seconds: float) -> None:
         deadline = time.monotonic() + at_most_seconds

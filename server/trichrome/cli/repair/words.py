@@ -1,0 +1,45 @@
+"""What a repair says of what it found and of what it did."""
+
+from __future__ import annotations
+
+from typing import Literal, Required, TypedDict
+
+Part = Literal["log", "views", "orphans"]
+"""What can be repaired by itself, in the order in which it has to be."""
+
+
+def mend(part: Part) -> str:
+    """The command that says what a repair would do; it does it with `--yes`."""
+    return f"trichrome repair --{part}"
+
+
+class Finding(TypedDict, total=False):
+    """Something that is not as it should be; a `warn` harms nothing.
+
+    Attributes:
+        mend: the command that mends it.
+        mended_by: the part of a repair that does; absent where another command does, or a person.
+    """
+
+    part: Required[str]
+    state: Required[Literal["warn", "fail"]]
+    found: Required[str]
+    mend: Required[str]
+    mended_by: Part
+
+
+class Repair(TypedDict, total=False):
+    """What was done, or would be.
+
+    Attributes:
+        steps: what, in words.
+        lost: what could not be saved, in words.
+        files: files that a person may want, by what they are.
+        next: what to run now.
+    """
+
+    part: Required[str]
+    steps: Required[list[str]]
+    lost: list[str]
+    files: dict[str, str]
+    next: list[str]
