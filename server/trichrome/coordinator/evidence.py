@@ -196,7 +196,9 @@ class Chronicle:
         self._again = now + liveness.LOOK_SECONDS
         known, self._known = self._known, {}
         with self._c.store.reading() as view:
-            witness = Witness(self._c, view)
+            if not (lives := view.live_attempts()):
+                return  # as in each of a hundred idle servers
+            witness = Witness(self._c, view, lives)
             for name, live in witness.held.items():
                 worker = view.worker(name) if self._is_mine(view, live) else None
                 if worker is None:

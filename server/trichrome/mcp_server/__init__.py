@@ -11,9 +11,12 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from trichrome.clock import Clock
 from trichrome.processes import client_chain
+
+if TYPE_CHECKING:
+    from trichrome.clock import Clock
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,12 +14,11 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.server.lowlevel import NotificationOptions
 
-from trichrome.clock import Clock
 from trichrome.errors import TrichromeError
 from trichrome.mcp_server import resources
 from trichrome.mcp_server.registry import Toolset
@@ -27,6 +26,9 @@ from trichrome.mcp_server.serving import LEAVE_SECONDS, Serving, build, tolerant
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.wire import Wire, streams
 from trichrome.processes import ClientChain, is_orphaned
+
+if TYPE_CHECKING:
+    from trichrome.clock import Clock
 
 KEEP_SECONDS: Final = 1.0
 """How often the server looks around and rescues. Whoever waits or claims rescues what he could take, and sooner."""
