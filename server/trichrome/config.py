@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trichrome.errors import InvalidError
+from trichrome.files import sync
 
 FOLDER: Final = ".trichrome"
 LOG_FILE: Final = "events.db"
@@ -219,7 +220,7 @@ def open_folder(project: Path) -> Path:
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
-            _keep_names(project)
+            sync(project)  # a power cut takes a new name that was not synced, with all in it
     except OSError as error:
         raise InvalidError(
             f"{folder} cannot be made or written ({error.strerror}), so nothing was changed. Make the project folder "
@@ -228,15 +229,6 @@ def open_folder(project: Path) -> Path:
         ) from error
     check_folder(project)
     return folder
-
-
-def _keep_names(folder: Path) -> None:
-    """Have the disk keep the names in a folder: a power cut takes a new one that was not synced, with all in it."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def check_folder(project: Path) -> None:

@@ -397,3 +397,13 @@ def test_no_reader_stands_above_what_comes_after_a_lost_tail(file: File) -> None
 
     with file.open("fast").reading() as view:
         assert [each.position for each in view.events(after=last)] == [last + TASK + 1]
+
+
+def test_a_repair_that_lost_nothing_is_not_what_became_of_a_task_that_never_was(project: Project, lead: Worker) -> None:
+    with project.store.writing(actor="operator", causation="repair") as tx:
+        tx.append("log", [LogSalvaged(holes=())])
+
+    with pytest.raises(NotFoundError, match="There is no task t7") as refused:
+        lead.cancel(task="t7")
+
+    assert "lost" not in refused.value.message

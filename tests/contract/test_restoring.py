@@ -14,6 +14,7 @@ from tests.support.histories import live_through
 from tests.support.old_forms import make_old
 from tests.support.projects import Project, open_store
 
+from trichrome.domain import tails
 from trichrome.domain.events import LogSalvaged
 from trichrome.errors import InvalidError, StoreTooNewError, StoreUnavailableError
 from trichrome.store.port import Store, TaskFilter
@@ -179,7 +180,7 @@ def test_a_backup_of_an_older_form_becomes_a_log_of_the_newest(
     file.close()
     worker.create()
 
-    restoring.check(old)
+    restoring.check(old, folder=folder_of(log))
     restoring.restore(log, old, clock=project.clock)
 
     assert tasks_of(project.store) == ["t1"]
@@ -262,7 +263,10 @@ def test_a_log_that_cannot_be_read_is_put_aside_and_what_it_lost_is_not_guessed(
     store = open_store("sqlite", log.parent, project.clock)
     assert tasks_of(store) == ["t1"]
     assert store.differences() == []
+    with store.reading() as view:
+        said = [each.event for each in view.events(stream=tails.LOG)]
     store.close()
+    assert any(isinstance(each, LogSalvaged) and each.holes for each in said)
     assert (restored.aside / "events.db").exists() is (harm == "damaged")
 
 
@@ -290,7 +294,7 @@ def test_what_is_no_good_backup_is_refused_and_nothing_is_changed(
         backup.path.with_name(f"{backup.path.name}.json").unlink()
 
     with pytest.raises(InvalidError, match=told):
-        restoring.check(backup.path)
+        restoring.check(backup.path, folder=folder_of(log))
 
     assert tasks_of(project.store) == ["t1", "t2"]
 
@@ -301,4 +305,4 @@ def test_a_backup_of_a_newer_program_is_refused(project: Project, log: Path) -> 
     changed(backup.path, "update log set minimum_version = 999")
 
     with pytest.raises(StoreTooNewError, match="form 999"):
-        restoring.check(backup.path)
+        restoring.check(backup.path, folder=folder_of(log))

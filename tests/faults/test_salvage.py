@@ -23,6 +23,7 @@ from trichrome.domain.events import ContextShared, LogSalvaged
 from trichrome.errors import StoreTooNewError, StoreUnavailableError
 from trichrome.store import codec
 from trichrome.store.sqlite import salvage as salvaging
+from trichrome.store.sqlite import tail
 from trichrome.store.sqlite.alone import alone
 from trichrome.store.sqlite.restoring import restore
 from trichrome.store.sqlite.rows import INSERT_EVENT
@@ -634,3 +635,22 @@ def test_a_running_server_is_known_again_where_nothing_but_events_could_be_read(
     connection.close()
     assert newest == int(name.removeprefix("lead-"))
     keeper._lookout.close()
+
+
+def test_jumps_of_the_log_that_are_lost_count_for_no_more_than_the_file_can_have_held(
+    tmp_path: Path, project: Project
+) -> None:
+    project.join().create()
+    jumps = 30
+    with apsw.Connection(str(tmp_path / "events.db")) as log:
+        for _ in range(jumps):
+            tail.append(log, LogSalvaged(()), wall=0.0)
+        log.execute("drop trigger events_refuse_update")
+        log.execute("update events set digest = randomblob(32) where stream = ?", (tails.LOG,))
+    log.close()
+
+    said = renewed(tmp_path / "events.db", project.clock)
+
+    told = [key for key in events_of(tmp_path / "events.db") if key[0] == tails.LOG]
+    assert jumps <= said.lost < jumps * tails.NUMBERS
+    assert len(told) < jumps

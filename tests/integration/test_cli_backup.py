@@ -68,11 +68,12 @@ def test_a_backup_goes_where_it_is_told_and_over_nothing(shell: Shell, tmp_path:
 
     made = shell.json("backup", "--to", str(target))["backup"]
     again = shell.run("backup", "--to", str(target), "--json")
-    nowhere = shell.run("backup", "--to", str(tmp_path / "none" / "x.db"), "--json")
+    nowhere = shell.run("backup", "--to", str(tmp_path / "no such" / "x.db"), "--json")
 
     assert made["path"] == str(target)
     assert "exists" in again.refusal["message"]
-    assert "No backup could be written" in nowhere.refusal["message"]
+    assert "There is no folder" in nowhere.refusal["message"]
+    assert f"mkdir -p '{tmp_path / 'no such'}'" in nowhere.refusal["message"]
     assert shell.json("backup", "--list") == {"backups": []}
     assert shell.json("restore", str(target))["lost"]["events"] == 0
 
@@ -93,6 +94,18 @@ def test_without_a_log_there_is_nothing_to_back_up_and_nothing_is_made(shell: Sh
     assert not (shell.folder / ".trichrome").exists()
 
 
+def test_a_log_without_an_event_is_not_backed_up(shell: Shell) -> None:
+    shell.run("list")
+
+    begun = shell.run("backup", "--json").refusal
+    log_of(shell).write_bytes(b"")
+    empty = shell.run("backup", "--json").refusal
+
+    assert "holds no event yet" in begun["message"]
+    assert "There is no log" in empty["message"]
+    assert not list(folder_of(log_of(shell)).glob("*.db"))
+
+
 def test_a_damaged_log_is_not_backed_up_and_the_mend_is_named(shell: Shell) -> None:
     shell.create("a")
     log_of(shell).write_bytes(b"no log" * 1000)
@@ -100,7 +113,7 @@ def test_a_damaged_log_is_not_backed_up_and_the_mend_is_named(shell: Shell) -> N
     refused = shell.run("backup", "--json").refusal
 
     assert refused["code"] == "store_unavailable"
-    assert "repair" in refused["message"]
+    assert "repair --check" in refused["message"].partition("What was found")[0]
 
 
 def test_a_broken_chain_is_backed_up_and_said(shell: Shell) -> None:
@@ -148,7 +161,7 @@ def test_without_yes_it_is_said_what_would_be_lost_and_nothing_is_done(shell: Sh
     answer = shell.json("restore", "--latest")
 
     assert ended.code == 0
-    assert "Lost would be 5 events" in ended.out
+    assert "5 events would be lost" in ended.out
     assert "tasks created since: t2, t3" in ended.out
     assert "tasks changed since: t1" in ended.out
     assert "restore --latest --yes" in ended.out
@@ -173,6 +186,45 @@ def test_with_yes_the_backup_is_the_log_and_the_log_is_aside(shell: Shell) -> No
     back = shell.json("restore", str(Path(answer["aside"]) / "events.db"), "--yes")
     assert back["lost"]["returning"] == 2
     assert tasks_of(shell) == ["t1", "t2"]
+
+
+def test_the_folder_that_a_restore_names_goes_back_to_what_was_put_aside(shell: Shell) -> None:
+    shell.create("a")
+    shell.json("backup")
+    shell.create("b")
+
+    told = shell.run("restore", "--latest", "--yes")
+    (aside,) = (log_of(shell).parent / "aside").iterdir()
+    asked = shell.run("restore", str(aside))
+    shell.json("restore", str(aside), "--yes")
+
+    assert "2 events were lost" in told.out
+    assert f"restore {aside}\n" in told.out
+    assert "2 events would come back" in asked.out
+    assert tasks_of(shell) == ["t1", "t2"]
+
+
+def test_what_is_lost_is_told_in_sentences(shell: Shell) -> None:
+    shell.create("a")
+    shell.json("backup")
+
+    asked = shell.run("restore", "--latest")
+    done = shell.run("restore", "--latest", "--yes")
+
+    assert "No event would be lost" in asked.out
+    assert "No event was lost" in done.out
+    assert "holes in" not in shell.run("events").out
+
+
+def test_who_was_there_and_could_not_be_read_is_told_in_words(shell: Shell) -> None:
+    shell.create("a")
+    shell.json("backup")
+    log_of(shell).write_bytes(b"no log" * 1000)
+
+    ended = shell.run("restore", "--latest", "--yes")
+
+    assert "Who was there (servers, their workers, names that are taken, signs of life)" in ended.err
+    assert "nobody can tell what was lost" in ended.out
 
 
 def test_servers_go_on_and_a_worker_whose_attempt_is_gone_is_told_so(
@@ -241,7 +293,9 @@ def test_a_damaged_backup_is_refused_and_an_older_one_goes(shell: Shell) -> None
     refused = shell.run("restore", "--latest", "--yes", "--json").refusal
     shell.json("restore", old["name"], "--yes")
 
-    assert "not those that were written" in refused["message"]
+    advice, _, found = refused["message"].partition("What was found: ")
+    assert "not those that were written" in found
+    assert f"`trichrome restore {old['name']}`" in advice
     assert tasks_of(shell) == ["t1"]
 
 
@@ -285,6 +339,7 @@ def test_without_a_backup_there_is_nothing_to_go_back_to(shell: Shell) -> None:
     refused = shell.run("restore", "--latest", "--json").refusal
 
     assert refused["code"] == "not_found"
+    assert "`trichrome backup` makes one" in refused["message"]
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------
@@ -308,7 +363,9 @@ def test_doctor_tells_of_the_newest_backup_and_whether_it_opens(shell: Shell) ->
 
     assert (good["state"], "it opens, and is whole" in good["found"]) == ("ok", True)
     assert good["found"].startswith("1, the newest ")
-    assert (bad["state"], "trichrome backup" in bad["advice"]) == ("warn", True)
+    assert bad["state"] == "warn"
+    assert bad["found"].endswith("it is damaged")
+    assert "trichrome backup" in bad["advice"].partition("What was found: ")[0]
 
 
 def test_doctor_warns_of_a_log_that_is_old_and_has_no_backup(shell: Shell) -> None:

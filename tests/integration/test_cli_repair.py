@@ -20,7 +20,8 @@ from tests.support.old_forms import make_old
 from tests.support.servers import RELAY, TRICHROME, ending
 
 from trichrome import processes
-from trichrome.store.sqlite import facts, looking
+from trichrome.clock import SystemClock
+from trichrome.store.sqlite import facts, leftovers, looking
 from trichrome.store.sqlite.alone import alone
 
 
@@ -76,6 +77,7 @@ def test_a_project_without_a_log_and_a_healthy_one_are_well_and_nothing_is_made(
     ended = shell.run("repair")
 
     assert (before.code, ended.code, ended.out) == (0, 0, "")
+    assert before.err == "There is no log here yet.\n"
     assert "All is well" in ended.err
     assert made == {}
     assert content(shell) == healthy
@@ -146,7 +148,39 @@ def test_a_log_of_a_newer_program_is_left_alone(shell: Shell) -> None:
     ended = shell.run("repair", "--check", "--json")
 
     assert ended.code == 1
-    assert "pip install" in ended.answer["findings"][0]["mend"]
+    assert "as you installed it" in ended.answer["findings"][0]["mend"]
+
+
+def test_a_damaged_backup_is_named_and_a_log_that_is_gone_comes_back_from_a_good_one(shell: Shell) -> None:
+    shell.create("a")
+    good = shell.json("backup")["backup"]["name"]
+    shell.create("b")
+    bad = shell.json("backup")["backup"]
+    Path(bad["path"]).write_bytes(b"what was here?")
+
+    wrong = shell.run("repair", "--check", "--json")
+    log_of(shell).unlink()
+    gone = shell.run("repair", "--check", "--json").answer["findings"]
+
+    (finding,) = wrong.answer["findings"]
+    assert (wrong.code, finding["part"], finding["state"]) == (0, "backups", "warn")
+    assert bad["name"] in finding["found"]
+    assert finding["mend"] == "trichrome backup"
+    assert gone[0]["mend"] == f"trichrome restore {good}"
+
+
+@pytest.mark.parametrize("arguments", [("--yes",), ("--check", "--yes")])
+def test_a_check_takes_no_yes(shell: Shell, arguments: tuple[str, ...]) -> None:
+    ended = shell.run("repair", *arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "--repair-all --yes" in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_help_says_that_an_emergency_acts_at_once(shell: Shell) -> None:
+    page = " ".join(shell.run("repair", "--help").out.split())
+
+    assert "--emergency alone acts at once" in page
 
 
 def test_options_that_exclude_each_other_are_refused(shell: Shell) -> None:
@@ -218,6 +252,7 @@ def test_rows_and_files_that_nobody_owns_are_told_and_removed(shell: Shell) -> N
         "insert into principals (id, boot, server_pid, server_start, lease_seconds, connected) "
         "values ('p', 'x', 1, 1, 600, 0)",
     )
+    left_a_moment_ago(shell)
     partial = log_of(shell).parent / "backups" / "20260101T000000Z-schedule.db.partial"
     partial.parent.mkdir(exist_ok=True)
     partial.write_bytes(b"half")
@@ -227,12 +262,25 @@ def test_rows_and_files_that_nobody_owns_are_told_and_removed(shell: Shell) -> N
     check = shell.run("repair", "--check")
     shell.json("repair", "--orphans", "--yes")
 
-    for told in ("deadlines of attempts", "times of tasks", "have arrived", "never spoke", "was killed"):
+    for told in ("deadlines of attempts", "times of tasks", "have arrived", "1 row: servers that left", "was killed"):
         assert told in before
     assert check.code == 1
     assert not partial.exists()
     assert found(shell) == {}
     assert workers == rows(shell, "select name from workers") != []
+    assert ("recent",) in rows(shell, "select id from principals")
+    later = replace(SystemClock().now(), monotonic=leftovers.KEPT_SECONDS + 1)
+    assert leftovers.count(log_of(shell), later) == {"principals": 1}
+
+
+def left_a_moment_ago(shell: Shell) -> None:
+    """A server of this boot that did nothing, and is gone."""
+    boot = SystemClock().now().boot
+    alter(
+        shell,
+        "insert into principals (id, boot, server_pid, server_start, lease_seconds, connected) "
+        f"values ('recent', '{boot}', 1, 1, 600, 0)",
+    )
 
 
 def rows(shell: Shell, sql: str) -> list[tuple[Any, ...]]:
@@ -379,6 +427,33 @@ def test_nothing_that_is_whole_is_a_refusal_and_in_an_emergency_a_new_log_begins
     assert (Path(done["files"]["the damaged log"]) / "events.db").read_bytes() == noise
     assert made != ["t1"]
     assert found(shell) == {}
+
+
+def test_what_a_salvage_tells_is_in_words_that_people_know(damaged: Shell) -> None:
+    hit(damaged, 0)
+
+    done = damaged.run("repair", "--emergency")
+
+    assert "who was there (servers, their workers, names that are taken, signs of life, deadlines" in done.out
+    for table in ("principals", "worker_names", "leases"):
+        assert table not in done.out
+
+
+def test_a_task_that_never_was_is_no_loss_of_a_repair_that_lost_nothing(shell: Shell) -> None:
+    shell.create(*(f"task-{number} " + "x" * 3000 for number in range(12)))
+    shell.run("backup")
+    hit(shell, *pages_with(shell, "task-2 "))
+    shell.json("repair", "--log", "--yes")
+
+    whole = shell.run("explain", "t999").err
+    hit(shell, *pages_with(shell, "task-4 "))
+    for backup in log_of(shell).parent.glob("backups/*"):
+        backup.unlink()
+    shell.json("repair", "--log", "--yes")
+    lost = shell.run("explain", "t999").err
+
+    assert "There is no task t999. `trichrome list`" in whole
+    assert "If you know that it was there, it is lost" in lost
 
 
 def test_an_emergency_saves_what_can_be_and_exports_it(damaged: Shell) -> None:

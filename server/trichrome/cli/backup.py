@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from trichrome.cli.output import Json, document, new_app, note, program, refusals, say, table
+from trichrome.cli.output import Json, counted, document, new_app, note, program, refusals, say, table
 from trichrome.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def backup(
     if as_json:
         document({"backup": _facts(made)})
         return
-    say(f"Backed up {_events(made.events)}, {_size(made)}, to {made.path}")
+    say(f"Backed up {counted(made.events, 'event')}, {_size(made)}, to {made.path}")
     if made.is_whole:
         say("It was opened and checked. To go back to it: " + _back_to(made.name if to is None else str(made.path)))
     else:
@@ -61,9 +61,13 @@ def backup(
 def _made(log: Path, to: Path | None) -> Backup:
     from trichrome.clock import SystemClock
     from trichrome.store.sqlite.backups import back_up, folder_of
+    from trichrome.store.sqlite.facts import is_begun
+    from trichrome.store.sqlite.parts import has_bytes
 
-    if not log.exists():
+    if not has_bytes(log):
         raise NotFoundError(f"There is no log at {log} yet, so there is nothing to back up.")
+    if not is_begun(log):
+        raise NotFoundError(f"The log at {log} holds no event yet, so there is nothing to back up.")
     with _progress() as tell:
         return back_up(log, folder_of(log), reason="asked", clock=SystemClock(), to=to, tell=tell)
 
@@ -93,7 +97,7 @@ def _list(backups: list[Backup], *, as_json: bool) -> None:
         (
             each.name,
             f"{_age(each)} old",
-            _events(each.events),
+            counted(each.events, "event"),
             _size(each),
             "" if each.is_whole else "broken chain",
         )
@@ -108,7 +112,10 @@ def _list(backups: list[Backup], *, as_json: bool) -> None:
 @app.command(epilog="Example: trichrome restore --latest")
 def restore(
     name: Annotated[
-        str | None, typer.Argument(metavar="BACKUP", help="A backup's name, as --list has it, or a log's file.")
+        str | None,
+        typer.Argument(
+            metavar="BACKUP", help="A backup's name, as --list has it; a log's file; or the folder where it is aside."
+        ),
     ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="The newest backup.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be lost.")] = False,
@@ -125,7 +132,9 @@ def restore(
         from trichrome.clock import SystemClock
         from trichrome.config import open_folder
         from trichrome.store.sqlite import restoring
+        from trichrome.store.sqlite.backups import folder_of
         from trichrome.store.sqlite.comparing import compare
+        from trichrome.store.sqlite.presence import CALLED
 
         here = place(reads_settings=False)
         log, had_log = here.log, here.log.exists()
@@ -135,7 +144,7 @@ def restore(
             open_folder(here.project)
             done = restoring.restore(log, source, clock=SystemClock())
         else:
-            restoring.check(source)
+            restoring.check(source, folder=folder_of(log))
         lost = compare(log, source) if done is None else done.lost
     aside = str(done.aside) if done is not None and had_log else None
     if as_json:
@@ -143,13 +152,14 @@ def restore(
         return
     say(f"{source} {'is the log now' if yes else 'would become the log'}.")
     if had_log:
-        for line in _losses(lost, "were" if yes else "would be"):
+        for line in _losses(lost, is_done=yes):
             say(line)
-        say(f"The log that was there is in {aside}." if yes else "The present log would be put aside, not deleted.")
+        say(_aside(aside) if aside is not None else "The present log would be put aside, not deleted.")
     else:
         say("There was no log here." if yes else "There is no log here, so none would be put aside.")
     if done is not None and done.absent:
-        note(f"Who was there ({', '.join(done.absent)}) could not be read: servers say so again at their next call.")
+        who = ", ".join(CALLED[table] for table in done.absent)
+        note(f"Who was there ({who}) could not be read: servers say so again at their next call.")
     if yes:
         say("Servers go on by themselves. Numbers of tasks, runs and attempts jump, so that none means two things.")
     else:
@@ -164,35 +174,44 @@ def _chosen(log: Path, name: str | None) -> Path:
         for each in backups:
             if each.is_whole:
                 return each.path
-        raise NotFoundError(f"There is no backup in {folder_of(log)} to restore. `trichrome repair --check` may help.")
+        raise NotFoundError(f"There is no backup in {folder_of(log)} to go back to. `trichrome backup` makes one.")
     for each in backups:
         if name in {each.name, each.path.name}:
             return each.path
-    if (path := Path(name).expanduser().absolute()).exists():
+    path = Path(name).expanduser().absolute()
+    if (put_aside := path / log.name).is_file():
+        return put_aside
+    if path.exists():
         return path
     raise NotFoundError(f"There is no backup {name!r}, nor such a file. `trichrome backup --list` names them all.")
 
 
-def _losses(lost: Difference | None, would_be: str) -> Iterator[str]:
+def _aside(folder: str) -> str:
+    return f"The log that was there is in {folder}. To go back to it: {_back_to(folder)}"
+
+
+def _losses(lost: Difference | None, *, is_done: bool) -> Iterator[str]:
+    was = "was" if is_done else "would be"
     if lost is None:
         yield (
-            f"The present log cannot be read, so nobody can tell what {would_be} lost. `trichrome repair --log` may "
+            f"The present log cannot be read, so nobody can tell what {was} lost. `trichrome repair --log` may "
             "save more of it than any backup holds."
         )
         return
     facts = _lost(lost)
     assert facts is not None
     if not lost.events:
-        yield f"No event {would_be} lost: it holds all that the log holds."
+        yield f"No event {was} lost: it holds all that the log holds."
     else:
-        yield f"Lost {would_be} {_events(lost.events)} that it does not hold."
+        were = "were" if is_done and lost.events > 1 else was
+        yield f"{counted(lost.events, 'event')} {were} lost that it does not hold."
     for what, tasks in (("created", facts["tasks_created"]), ("changed", facts["tasks_changed"])):
         if tasks:
             more = f" and {len(tasks) - _SHOWN:,} more" if len(tasks) > _SHOWN else ""
             yield f"  tasks {what} since: {', '.join(tasks[:_SHOWN])}{more}"
     if lost.returning:
-        came = "came" if would_be == "were" else "would come"
-        yield f"{_events(lost.returning)} {came} back that an older log held."
+        came = "came" if is_done else "would come"
+        yield f"{counted(lost.returning, 'event')} {came} back that an older log held."
 
 
 def _lost(lost: Difference | None) -> dict[str, Any] | None:
@@ -228,10 +247,6 @@ def _back_to(name: str) -> str:
     import shlex
 
     return f"{program()} restore {shlex.quote(name)}"
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'s' if count != 1 else ''}"
 
 
 def _size(made: Backup) -> str:

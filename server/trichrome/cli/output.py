@@ -73,6 +73,11 @@ def new_app() -> typer.Typer:
     return typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
+def counted(count: int, thing: str) -> str:
+    """So many of a thing, in words: `1 event`, `2,000 events`."""
+    return f"{count:,} {thing}{'s' if count != 1 else ''}"
+
+
 def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

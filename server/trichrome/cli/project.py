@@ -23,6 +23,9 @@ MEMORY: Final = (
 )
 """Why no command works on a store in memory."""
 
+UPGRADE: Final = "Upgrade this trichrome as you installed it (README)."
+"""What helps where a newer program has changed the log."""
+
 _RUN: Final = re.compile(r"r\d+")
 
 

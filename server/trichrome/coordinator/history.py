@@ -116,7 +116,7 @@ def sentence(stream: str, event: Event) -> str:
             return f"{event.by} wrote version {event.version} of note {one_line(event.name)}"
         case LogSalvaged():
             how = "salvaged" if event.backup is None else f"put back to {one_line(event.backup)}"
-            return f"the log was {how}; holes in {one_line(', '.join(event.holes)) or 'no stream'}"
+            return f"the log was {how}{'; holes in ' + one_line(', '.join(event.holes)) if event.holes else ''}"
         case LogReopened():
             return "the log was opened after the machine had gone down; what was acknowledged last may be missing"
         case _:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from trichrome.domain import tails
-from trichrome.domain.events import LogReopened, LogSalvaged
+from trichrome.domain.events import LogEvent, LogReopened, LogSalvaged
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
 from trichrome.domain.text import one_line
 from trichrome.errors import NotFoundError
 from trichrome.store.port import Reading
 
+_ALL: Final = 10**9
 _CUT: Final = (
     "The machine went down before the log's last moments were on its disk (durability is fast): they are lost, and "
     "all before them is kept."
@@ -28,9 +29,9 @@ def unknown(view: Reading, handle: str, *, shown: str, field: str) -> NotFoundEr
         shown: what shows those there are.
         field: the argument that named it.
     """
-    is_any_lost = view.lost_tails(tails.LOG, since=()) > 0
-    lost = f"{_what_happened(view)} If you know that it was there, it is lost: make it again. " if is_any_lost else ""
-    return NotFoundError(f"There is no {handle}. {lost}{shown}", field=field)
+    lost = _losses(view)
+    told = f"{_how(lost[-1])} If you know that it was there, it is lost: make it again. " if lost else ""
+    return NotFoundError(f"There is no {handle}. {told}{shown}", field=field)
 
 
 def unknown_attempt(view: Reading, task: Task, attempt: AttemptId) -> NotFoundError:
@@ -43,12 +44,25 @@ def unknown_attempt(view: Reading, task: Task, attempt: AttemptId) -> NotFoundEr
     )
 
 
+def _losses(view: Reading) -> list[LogEvent]:
+    """What the log says of itself where something may have been lost; some repairs lose nothing."""
+    if not view.lost_tails(tails.LOG, since=()):
+        return []
+    said = [cast("LogEvent", each.event) for each in view.newest_events(tails.LOG, limit=_ALL)]
+    return [each for each in said if isinstance(each, LogReopened) or each.holes]
+
+
 def _what_happened(view: Reading) -> str:
     """How the log lost its last tail, for whoever holds something that was in it."""
-    match [each.event for each in view.newest_events(tails.LOG, limit=1)]:
-        case [LogReopened()]:
+    lost = _losses(view)
+    return _how(lost[-1]) if lost else _DAMAGED
+
+
+def _how(lost: LogEvent) -> str:
+    match lost:
+        case LogReopened():
             return _CUT
-        case [LogSalvaged(backup=str() as backup)]:
+        case LogSalvaged(backup=str() as backup):
             return (
                 f"The operator put the log back to an older state ({one_line(backup)}): all that came after it is lost."
             )

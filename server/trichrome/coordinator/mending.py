@@ -79,9 +79,8 @@ def _tell(c: Coordinator, tx: Writing, gap: _Gap) -> None:
             tx.append(gap.stream, [event])
         case ReviewRequested() as asked:
             consequences.open_review(c, tx, _task(tx, gap.stream), asked)
-            lost = (
-                tx.lost_tails(asked.review, since=()) or 1
-            )  # whoever is at it holds a number that was given out there
+            # Whoever is at it holds a number that was given out there.
+            lost = tx.lost_tails(asked.review, since=()) or 1
             tx.append(asked.review, [AttemptNumbersRaised(to=lost * tails.NUMBERS)])
         case TaskCompleted() as verdict:
             consequences.judge(c, tx, _task(tx, gap.stream), verdict)

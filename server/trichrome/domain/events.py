@@ -304,7 +304,7 @@ class ContextShared:
 class LogSalvaged:
     """A damaged log was rewritten, or `backup` was put in a log's place.
 
-    `holes` names the streams that lost events, and from which version on.
+    `holes` names the streams that lost events, and from which version on; without any, nothing is known to be lost.
     """
 
     holes: tuple[str, ...]

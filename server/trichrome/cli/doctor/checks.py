@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Required, TypedDict
 
 from trichrome.cli.doctor import places
-from trichrome.cli.output import one_line
-from trichrome.cli.project import MEMORY
+from trichrome.cli.output import counted, one_line
+from trichrome.cli.project import MEMORY, UPGRADE
 from trichrome.errors import StoreDamagedError, StoreTooNewError, TrichromeError
 from trichrome.version import VERSION
 
@@ -40,6 +40,8 @@ _OF_A_PROCESS: Final = ("HOME", "ROLE", "TOOLSET", "WORKER")
 
 _LARGE_WAL_BYTES: Final = 256 * 1024 * 1024
 _SHOWN: Final = 3
+_TOLD: Final = 200
+"""Characters of what SQLite finds wrong that the advice ends with."""
 _MANY_EVENTS: Final = 1000
 _LONG_SECONDS: Final = 24 * 3600.0
 """How many events, or how old a log, without a backup are worth a word."""
@@ -112,7 +114,7 @@ def _check(name: str, state: Literal["ok", "warn", "fail"], found: str, advice: 
 def _refused(name: str, error: TrichromeError) -> Check:
     match error:
         case StoreTooNewError():
-            return _check(name, "fail", error.message, "Upgrade with `pip install --upgrade trichrome`.")
+            return _check(name, "fail", error.message, UPGRADE)
         case StoreDamagedError():
             return _check(name, "fail", error.message, _DAMAGED)
         case _:
@@ -246,14 +248,17 @@ def _log(visit: Visit) -> Iterator[Check]:
     from trichrome.store.sqlite.facts import counts, damage, form, missing
 
     if faults := damage(visit.log):
-        yield _check("log", "fail", f"{visit.log} is damaged: {'; '.join(faults[:_SHOWN])}", _DAMAGED)
+        told = one_line("; ".join(faults[:_SHOWN]), most=_TOLD)
+        yield _check("log", "fail", f"{visit.log} is damaged", f"{_DAMAGED} What was found: {told}")
         return
     if lack := missing(visit.log):
         yield _check("log", "fail", f"{visit.log} lacks what it should have: {'; '.join(lack[:_SHOWN])}", _VIEWS_DIFFER)
         return
     visit.project = open_project(visit.folder)
     events, tasks = counts(visit.log)
-    yield _check("log", "ok", f"{visit.log}, form {form(visit.log)}, {events} events, {tasks} tasks")
+    yield _check(
+        "log", "ok", f"{visit.log}, form {form(visit.log)}, {counted(events, 'event')}, {counted(tasks, 'task')}"
+    )
 
 
 def _views(visit: Visit) -> Iterator[Check]:
@@ -276,7 +281,9 @@ def _compared(name: str, differences: list[str], well: str, advice: str) -> Chec
 def _wal(visit: Visit) -> Iterator[Check]:
     if visit.log is None:
         return
-    wal = visit.log.with_name(visit.log.name + "-wal")
+    from trichrome.store.sqlite.parts import wal_of
+
+    wal = wal_of(visit.log)
     size = wal.stat().st_size if wal.exists() else 0
     yield _check(
         "wal",
@@ -300,12 +307,14 @@ def _backups(visit: Visit) -> Iterator[Check]:
         return
     newest = kept[0]
     faults = verify(newest)
-    told = f"{len(kept)}, the newest {lasting(time.time() - newest.made_at)} old, with {newest.events} events"
+    events = counted(newest.events, "event")
+    told = f"{len(kept)}, the newest {lasting(time.time() - newest.made_at)} old, with {events}"
     yield _check(
         "backups",
         "warn" if faults else "ok",
-        f"{told}: {'; '.join(faults[:_SHOWN]) or 'it opens, and is whole'}",
-        "`trichrome backup` makes a new one; `trichrome backup --list` names those before it.",
+        f"{told}: {'it is damaged' if faults else 'it opens, and is whole'}",
+        "`trichrome backup` makes a new one; `trichrome backup --list` names those before it. What was found: "
+        + one_line("; ".join(faults[:_SHOWN]), most=_TOLD),
     )
 
 

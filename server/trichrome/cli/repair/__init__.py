@@ -17,7 +17,7 @@ from trichrome.cli.project import place as place_here
 from trichrome.cli.repair import log as salvaging
 from trichrome.cli.repair import orphans as ownerless
 from trichrome.cli.repair import views as views_anew
-from trichrome.cli.repair.checks import findings, is_missing
+from trichrome.cli.repair.checks import findings, is_missing, of_backups
 from trichrome.cli.repair.emergency import repair as begin_anew
 from trichrome.cli.repair.preparing import begun, prepare
 from trichrome.cli.repair.words import Part, Repair
@@ -46,18 +46,25 @@ def repair(
     orphans: Annotated[bool, typer.Option("--orphans", help="Let go of what has lost its owner.")] = False,
     everything: Annotated[bool, typer.Option("--repair-all", help="Check, then do what is needed of these.")] = False,
     emergency: Annotated[
-        bool, typer.Option("--emergency", help="The log cannot be opened: save what can be, keep all, begin anew.")
+        bool,
+        typer.Option("--emergency", help="The log cannot be opened: at once, save what can be, keep all, begin anew."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without, only what would be done is said.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find out what is wrong with the log, and mend it.
 
-    Without --yes nothing is changed: you are told what would be done. A check exits with 1 when something is wrong.
+    Without --yes nothing is changed: you are told what would be done. --emergency alone acts at once, without it. A
+    check exits with 1 when something is wrong.
     """
     asked = [part for part, is_asked in zip(_PARTS, (log, views, orphans), strict=True) if is_asked]
     if sum((check, bool(asked), everything, emergency)) > 1:
         raise typer.BadParameter("Choose --check, --repair-all, --emergency, or some of --log, --views, --orphans.")
+    if yes and not (asked or everything or emergency):
+        raise typer.BadParameter(
+            "A check changes nothing, so it has no use for --yes. `trichrome repair --repair-all --yes` does what is "
+            "needed."
+        )
     with refusals(as_json):
         place = place_here()
         if emergency:
@@ -81,7 +88,7 @@ def _prepared(place: Place) -> Iterator[Repair]:
 
 
 def _check(place: Place, as_json: bool) -> None:
-    wrong = findings(place)
+    wrong = [*findings(place), *of_backups(place)]
     is_well = all(each["state"] == "warn" for each in wrong)
     if as_json:
         document({"ok": is_well, "findings": wrong})
@@ -90,7 +97,10 @@ def _check(place: Place, as_json: bool) -> None:
             table(("", "", ""), [(each["part"], each["state"], each["found"]) for each in wrong])
         for mend in dict.fromkeys(each["mend"] for each in wrong):
             say(f"What helps: {mend}")
-        note("All is well." if not wrong else "Nothing is broken." if is_well else "Something is wrong.")
+        if wrong:
+            note("Nothing is broken." if is_well else "Something is wrong.")
+        else:
+            note("There is no log here yet." if is_missing(place) else "All is well.")
     if not is_well:
         raise typer.Exit(REFUSED)
 

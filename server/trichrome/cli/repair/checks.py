@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from trichrome.cli.project import Place
+from trichrome.cli.project import UPGRADE, Place
 from trichrome.cli.repair import orphans
 from trichrome.cli.repair.preparing import begun
 from trichrome.cli.repair.words import Finding, Part, mend
@@ -43,14 +43,25 @@ def _findings(place: Place) -> list[Finding]:
     try:
         return list(_another(place)) or list(_views(place)) or [*_holes(place), *orphans.findings(place)]
     except StoreTooNewError as error:
-        upgrade = "pip install --upgrade trichrome"
-        return [{"part": "log", "state": "fail", "found": error.message, "mend": upgrade}]
+        return [{"part": "log", "state": "fail", "found": error.message, "mend": UPGRADE}]
+
+
+def of_backups(place: Place) -> list[Finding]:
+    """What is wrong with the newest backup; it is read as a whole."""
+    from trichrome.store.sqlite.backups import folder_of, found, verify
+
+    for newest in found(folder_of(place.log))[:1]:
+        if faults := verify(newest):
+            told = _some(f"the newest one, {newest.name}, is damaged", faults)
+            return [{"part": "backups", "state": "warn", "found": told, "mend": "trichrome backup"}]
+    return []
 
 
 def is_missing(place: Place) -> bool:
     """Whether there is no byte of a log."""
-    wal = place.log.with_name(f"{place.log.name}-wal")
-    return not any(file.exists() and file.stat().st_size for file in (place.log, wal))
+    from trichrome.store.sqlite.parts import size
+
+    return size(place.log) == 0
 
 
 def _finding(part: Part, found: str, *, state: Literal["warn", "fail"] = "fail") -> Finding:
@@ -64,12 +75,14 @@ def _some(told: str, faults: list[str]) -> str:
 
 def _missing(place: Place) -> Iterator[Finding]:
     """A log that is not there is no fault, unless there was one."""
-    from trichrome.store.sqlite.backups import folder_of, found
+    from trichrome.store.sqlite.backups import folder_of, found, newest_good
 
-    if backups := found(folder_of(place.log)):
+    folder = folder_of(place.log)
+    for newest in found(folder)[:1]:
+        best = newest_good(folder) or newest
         how = "empty" if place.log.exists() else "missing"
-        told = f"{place.log} is {how}, and there are backups of it; the newest is {backups[0].name}"
-        yield {"part": "log", "state": "fail", "found": told, "mend": f"trichrome restore {backups[0].name}"}
+        told = f"{place.log} is {how}, and there are backups of it; the newest good one is {best.name}"
+        yield {"part": "log", "state": "fail", "found": told, "mend": f"trichrome restore {best.name}"}
 
 
 def _another(place: Place) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from trichrome.cli.project import Place
 from trichrome.cli.repair import log
 from trichrome.cli.repair.checks import is_missing
 from trichrome.cli.repair.words import Repair
+from trichrome.files import stamps
 
 
 def repair(place: Place) -> Repair:
@@ -32,7 +33,7 @@ def _exported(new: log.New) -> dict[str, Path]:
     """The new log as JSON lines, for whoever wants to read it without this program."""
     from trichrome.cli.events import as_object
 
-    file = new.file.with_name(f"events-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl")
+    file = new.file.with_name(f"events-{next(stamps(time.time()))}.jsonl")
     with new.project.coordinator.store.reading() as view, file.open("x", encoding="utf-8") as lines:
         for recorded in view.events(limit=10**9):
             lines.write(json.dumps(as_object(recorded)) + "\n")

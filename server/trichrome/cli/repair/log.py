@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+from trichrome.cli.output import counted
 from trichrome.cli.project import Place
 from trichrome.cli.repair import losses
 from trichrome.cli.repair.preparing import back_up, begun
@@ -118,21 +119,27 @@ def succeeded(place: Place, *, finish: Callable[[New], dict[str, Path]]) -> Repa
 
 def _told(new: New, *, to: Path) -> Repair:
     """What is saved and what is lost, in words."""
+    from trichrome.store.sqlite.presence import CALLED
+
     salvaged = new.salvaged
-    sources = ", ".join(f"{count} from {source}" for source, count in salvaged.kept.items() if count)
+    sources = ", ".join(f"{count:,} from {source}" for source, count in salvaged.kept.items() if count)
     saved = (
-        f"save {salvaged.events} events ({sources}) into a new log" if sources else "begin a new log: nothing is whole"
+        f"save {counted(salvaged.events, 'event')} ({sources}) into a new log"
+        if sources
+        else "begin a new log: nothing is whole"
     )
     steps = [saved, f"keep the damaged file in {to}"]
     if salvaged.left:
-        steps.append(f"write {salvaged.left} events beside it that are whole, but not what came before them")
+        left = counted(salvaged.left, "event")
+        steps.append(f"write down beside it what is whole, but not what came before it ({left})")
     lost = [*new.lost]
     if salvaged.lost:
-        lost.insert(0, f"{salvaged.lost} events at most")
+        lost.insert(0, f"{counted(salvaged.lost, 'event')} at most")
     if salvaged.refused:
-        lost.append(f"{salvaged.refused} sectors of 4 KiB, which the disk refused to read")
+        lost.append(f"{counted(salvaged.refused, 'sector')} of 4 KiB, which the disk refused to read")
     if salvaged.absent:
-        lost.append(f"who was there ({', '.join(salvaged.absent)}): servers say so again at their next call")
+        who = ", ".join(CALLED[table] for table in salvaged.absent)
+        lost.append(f"who was there ({who}): servers say so again at their next call")
     return {"part": "log", "steps": [*steps, *new.mended], "lost": lost}
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trichrome.cli.output import counted
 from trichrome.cli.project import Place
 from trichrome.cli.repair.preparing import back_up
 from trichrome.cli.repair.words import Finding, Repair, mend
@@ -32,7 +33,7 @@ _ROWS: Final = {
     "dues": "times of tasks that are gone",
     "offers": "notes on messages that have arrived",
     "signs": "signs of life from before the machine started, or of nobody",
-    "principals": "servers that left more than 30 days ago, or that never spoke",
+    "principals": "servers that left, and did nothing in the last 30 days",
 }
 
 
@@ -132,7 +133,7 @@ def _rows(place: Place) -> Iterator[_Orphan]:
     from trichrome.store.sqlite import leftovers
 
     for table, rows in leftovers.count(place.log, SystemClock().now()).items():
-        yield _Orphan(f"{rows} rows: {_ROWS[table]}", is_wrong=table == "dues", is_logged=True)
+        yield _Orphan(f"{counted(rows, 'row')}: {_ROWS[table]}", is_wrong=table == "dues", is_logged=True)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

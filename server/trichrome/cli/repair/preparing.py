@@ -26,13 +26,12 @@ def prepare(place: Place) -> list[str]:
     Raises:
         TrichromeError: it cannot be; nothing else was done.
     """
-    from trichrome.store.sqlite.alone import sharing
+    from trichrome.store.sqlite.alone import finish_if_chosen
 
     if not place.folder.is_dir():
         return []
     finished = begun(place)
-    with sharing(place.log):
-        """It is finished on entering."""
+    finish_if_chosen(place.log)
     if _is_older(place):
         with place.opened():
             """It is brought up on opening, after a backup of it."""

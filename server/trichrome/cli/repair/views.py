@@ -18,8 +18,8 @@ def plan(place: Place) -> Repair:
 
     if faults := facts.damage(place.log):
         raise StoreUnavailableError(
-            f"The log itself is damaged ({faults[0]}), so nothing was changed. Run `trichrome "
-            "repair --log` first, which tells what it would save."
+            "The log itself is damaged, so nothing was changed. Run `trichrome repair --log` first, which tells what "
+            f"it would save. What was found: {faults[0]}"
         )
     missing = facts.missing(place.log)
     differences = [] if missing else _differences(place)

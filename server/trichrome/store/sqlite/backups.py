@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,7 +23,9 @@ from typing import Any, Final, Literal
 import apsw
 
 from trichrome.clock import Clock
+from trichrome.domain.text import one_line
 from trichrome.errors import StoreUnavailableError
+from trichrome.files import stamps, sync
 from trichrome.store.sqlite.alone import sharing
 from trichrome.store.sqlite.chain import Chain, walk
 from trichrome.store.sqlite.comparing import continues
@@ -30,13 +33,15 @@ from trichrome.store.sqlite.connection import file_name, version_of
 from trichrome.store.sqlite.copying import Tell, copy
 from trichrome.store.sqlite.errors import raise_translated
 from trichrome.store.sqlite.facts import page_faults
-from trichrome.store.sqlite.files import stamps, sync
+from trichrome.store.sqlite.parts import remove, size
 from trichrome.version import VERSION
 
 WAIT_SECONDS: Final = 600.0
 """How long a backup waits for another one that is being made."""
 _MANIFEST: Final = ".json"
 _PARTIAL: Final = ".partial"
+_TOLD: Final = 200
+"""Characters of what SQLite finds wrong that a refusal tells."""
 
 Reason = Literal["asked", "schedule", "migration", "repair"]
 """Why it was made. One that somebody asked for is not pruned."""
@@ -132,6 +137,11 @@ def back_up(
             they were, and nothing else is left behind.
     """
     if to is not None:
+        if not to.parent.is_dir():
+            raise StoreUnavailableError(
+                f"There is no folder {to.parent}, so nothing was written. Make it (`mkdir -p "
+                f"{shlex.quote(str(to.parent))}`), or name a file elsewhere with `trichrome backup --to FILE`."
+            )
         with _told(path, to.parent):
             return _made(path, _unused(to), folder, clock, reason, tell)
     with _told(path, folder):
@@ -144,7 +154,7 @@ def back_up(
 def _made(path: Path, target: Path, folder: Path, clock: Clock, reason: Reason, tell: Tell) -> Backup:
     made_at, number = clock.now().wall, max((each.number for each in found(folder)), default=0) + 1
     partial, manifest = _partial(target), _partial(_manifest(target))
-    _remove(partial)
+    remove(partial)
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with sharing(path):
@@ -156,7 +166,7 @@ def _made(path: Path, target: Path, folder: Path, clock: Clock, reason: Reason, 
         partial.replace(target)  # last: a manifest alone is nothing
         sync(target.parent)
     except BaseException:
-        _remove(partial)
+        remove(partial)
         manifest.unlink(missing_ok=True)
         raise
     return backup
@@ -216,11 +226,6 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + _PARTIAL)
 
 
-def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -264,8 +269,8 @@ def _told(path: Path, place: Path) -> Iterator[None]:
         yield
     except (NoGoodLogError, apsw.CorruptError, apsw.NotADBError) as error:
         raise StoreUnavailableError(
-            f"{path} is damaged ({error}), so no backup was made of it; those that there are were left as they are. "
-            "`trichrome repair --check` tells more."
+            f"{path} is damaged, so no backup was made of it; those that there are were left as they are. `trichrome "
+            f"repair --check` tells more. What was found: {one_line(str(error), most=_TOLD)}"
         ) from error
     except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, OSError) as error:
         help_ = "Free some space there" if _is_full(path, place, error) else "Make that folder writable for this user"
@@ -281,9 +286,8 @@ def _is_full(path: Path, place: Path, error: Exception) -> bool:
     """Whether there is no room for a copy; SQLite does not always say so."""
     if isinstance(error, apsw.FullError) or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
         return True
-    files = (path, path.with_name(f"{path.name}-wal"))
     try:
-        return shutil.disk_usage(place).free < sum(file.stat().st_size for file in files if file.exists())
+        return shutil.disk_usage(place).free < size(path)
     except OSError:
         return False
 
@@ -301,6 +305,11 @@ def found(folder: Path) -> list[Backup]:
 def of_file(path: Path) -> Backup | None:
     """The backup that a file is, wherever it was moved; None where nothing beside it says so."""
     return _read(_manifest(path))
+
+
+def newest_good(folder: Path) -> Backup | None:
+    """The newest backup in a folder that is whole, and as it was made; every newer one is read, too."""
+    return next((each for each in found(folder) if each.is_whole and not verify(each)), None)
 
 
 def verify(backup: Backup) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 import apsw
 
 from trichrome.store import codec
+from trichrome.store.sqlite.rows import proves_itself
 
 _EVENTS: Final = (
     "select position, stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest "
@@ -40,22 +41,11 @@ def walk(connection: apsw.Connection) -> Chain:
     events = last = 0
     before: tuple[str, int, bytes] = ("", 0, codec.NO_DIGEST)
     for row in connection.execute(_EVENTS):
-        position, stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest = row
+        position, stream, version, *_, previous, digest = row
         if stream != before[0]:
             heads.update(_head(before))
             before = (stream, 0, codec.NO_DIGEST)
-        right = codec.digest(
-            previous,
-            stream=stream,
-            version=version,
-            schema=schema,
-            kind=kind,
-            payload=payload,
-            recorded_at=recorded_at,
-            actor=actor,
-            causation=causation,
-        )
-        if right != digest or previous != before[2] or version != before[1] + 1:
+        if not proves_itself(row[1:]) or previous != before[2] or version != before[1] + 1:
             faults.append(f"events: {stream} version {version} (position {position}) breaks its chain")
         before = (stream, version, digest)
         events += 1

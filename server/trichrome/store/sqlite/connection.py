@@ -11,6 +11,7 @@ import apsw
 
 from trichrome.errors import StoreDamagedError, StoreTooNewError, StoreUnavailableError
 from trichrome.store.sqlite.errors import translated
+from trichrome.store.sqlite.parts import has_bytes, wal_of
 from trichrome.store.sqlite.version import LATEST, OLDEST_SQLITE
 from trichrome.version import VERSION
 
@@ -41,7 +42,7 @@ def open_file(path: Path, durability: Durability, *, vfs: str | None = None) -> 
             "write. Install apsw 3.51.3 or newer."
         )
     with translated(path):
-        if not (path.exists() and path.stat().st_size):
+        if not has_bytes(path):
             _check_is_first(path)
         connection = apsw.Connection(file_name(path), vfs=vfs)
         try:
@@ -58,8 +59,8 @@ def _check_is_first(path: Path) -> None:
     Raises:
         StoreDamagedError: a WAL or backups of it are there.
     """
-    wal = path.with_name(f"{path.name}-wal")
-    if wal.exists() and wal.stat().st_size:
+    wal = wal_of(path)
+    if has_bytes(wal):
         raise StoreDamagedError(
             f"{path} is missing or empty, though {wal.name} beside it holds what was written last; nothing was "
             "changed. If the file was moved away, put it back. Else `trichrome repair --log` makes a new one of what "
@@ -142,8 +143,8 @@ def check_version(connection: apsw.Connection) -> None:
     if row is not None and row[0] > LATEST:
         raise StoreTooNewError(
             f"A newer trichrome has changed this log: it has form {row[0]}, and this one, {VERSION} in {_HERE}, knows "
-            f"{LATEST}. Nothing was changed, and attempts are kept. Upgrade that one, even if both call themselves "
-            f"{VERSION} (`pip install --upgrade trichrome`), and restart this session."
+            f"{LATEST}. Nothing was changed, and attempts are kept. Upgrade that one as you installed it "
+            f"(README), even if both call themselves {VERSION}, and restart this session; `trichrome doctor` checks it."
         )
 
 

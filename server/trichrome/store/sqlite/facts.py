@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from trichrome.errors import StoreDamagedError
+from trichrome.errors import StoreDamagedError, StoreUnavailableError
 from trichrome.store.sqlite.alone import sharing
 from trichrome.store.sqlite.chain import walk
 from trichrome.store.sqlite.connection import file_name, library_version, row, rows, version_of
 from trichrome.store.sqlite.errors import translated
 from trichrome.store.sqlite.forms import lack
 from trichrome.store.sqlite.looking import looking, undisturbed
+from trichrome.store.sqlite.parts import has_bytes, wal_of
 from trichrome.store.sqlite.version import OLDEST_SQLITE
 
 _FAULTS: Final = 20
@@ -30,12 +33,8 @@ def form(path: Path) -> int:
     Raises:
         StoreUnavailableError: it cannot be read.
     """
-    with sharing(path), translated(path):
-        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            return version_of(connection)
-        finally:
-            connection.close()
+    with _reading(path) as connection:
+        return version_of(connection)
 
 
 def counts(path: Path) -> tuple[int, int]:
@@ -44,14 +43,29 @@ def counts(path: Path) -> tuple[int, int]:
     Raises:
         StoreUnavailableError: it cannot be read.
     """
-    with sharing(path), translated(path):
-        connection = apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            found = row(connection, "select (select count(*) from events), (select count(*) from tasks)")
-        finally:
-            connection.close()
+    with _reading(path) as connection:
+        found = row(connection, "select (select count(*) from events), (select count(*) from tasks)")
     assert found is not None
     return found[0], found[1]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[apsw.Connection]:
+    with (
+        sharing(path),
+        translated(path),
+        closing(apsw.Connection(file_name(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection,
+    ):
+        yield connection
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a log holds an event, or may: nobody knows of one that cannot be read."""
+    try:
+        with looking(path) as connection:
+            return row(connection, "select 1 from events limit 1") is not None
+    except (StoreUnavailableError, apsw.Error):
+        return has_bytes(path)
 
 
 def damage(path: Path) -> list[str]:
@@ -67,8 +81,8 @@ def damage(path: Path) -> list[str]:
         with looking(path) as connection:
             return page_faults(connection) or lack(connection).lost or walk(connection).faults
 
-    wal = path.with_name(f"{path.name}-wal")
-    if not _has_bytes(path) and _has_bytes(wal):
+    wal = wal_of(path)
+    if not has_bytes(path) and has_bytes(wal):
         return [f"{path.name} is missing or empty, though {wal.name} is there"]
     try:
         return undisturbed(look)
@@ -76,10 +90,6 @@ def damage(path: Path) -> list[str]:
         return [str(error.__cause__ or error)]
     except apsw.SQLError as error:
         return [str(error)]
-
-
-def _has_bytes(file: Path) -> bool:
-    return file.exists() and file.stat().st_size > 0
 
 
 def missing(path: Path) -> list[str]:

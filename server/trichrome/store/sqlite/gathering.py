@@ -20,6 +20,7 @@ from trichrome.store import codec
 from trichrome.store.sqlite.connection import file_name, row, rows
 from trichrome.store.sqlite.pages import Part, Remains
 from trichrome.store.sqlite.records import Columns
+from trichrome.store.sqlite.rows import proves_itself
 
 COLUMNS: Final = "stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest"
 _SOURCES: Final[dict[Part, int]] = {"file": 0, "wal": 1, "uncommitted": 1_000_000}
@@ -125,7 +126,7 @@ class Gathering:
                 self._take(source, trace.position, trace.readings)
 
     def _take(self, source: int, position: int, readings: Iterator[Columns]) -> bool:
-        event = next((each for each in readings if _proves_itself(each)), None)
+        event = next((each for each in readings if proves_itself(each)), None)
         if event is not None:
             self._db.execute(_PUT, (source, position, *event))
         return event is not None
@@ -229,19 +230,3 @@ class Gathering:
             "where kind in ('TaskClaimed', 'AttemptAdopted', 'AttemptResumed')",
         )
         return [name for (name,) in found]
-
-
-def _proves_itself(event: Columns) -> bool:
-    stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest = event
-    right = codec.digest(
-        previous,
-        stream=stream,
-        version=version,
-        schema=schema,
-        kind=kind,
-        payload=payload,
-        recorded_at=recorded_at,
-        actor=actor,
-        causation=causation,
-    )
-    return right == digest

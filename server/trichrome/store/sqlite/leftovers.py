@@ -25,14 +25,15 @@ _LEFT: Final = {
     "dues": "task not in (select number from tasks)",
     "offers": "not exists (select 1 from inbox where inbox.message = offers.message and inbox.worker = offers.worker)",
     "signs": "boot <> :boot or principal not in (select id from principals)",
-    "principals": "connected = 0 and name is null "
+    "principals": "connected = 0 and name is null and (boot is not :boot or :up > :kept) "
     "and id not in (select principal from tasks where state = 'running') "
     "and not exists (select 1 from workers where workers.principal = principals.id and ("
     "name in (select worker from inbox) "
     "or name in (select lead from runs where number in (select run from tasks where ended is null)) "
     "or name in (select actor from events where recorded_at > :since)))",
 }
-"""By table, which rows are left over."""
+"""By table, which rows are left over. When a server left that did nothing is not known; since the machine started, it
+may be a moment ago."""
 
 
 def count(path: Path, now: Instant) -> dict[str, int]:
@@ -64,4 +65,4 @@ def remove(path: Path, now: Instant) -> None:
 
 
 def _meaning(now: Instant) -> dict[str, str | float]:
-    return {"boot": now.boot, "since": now.wall - KEPT_SECONDS}
+    return {"boot": now.boot, "up": now.monotonic, "since": now.wall - KEPT_SECONDS, "kept": KEPT_SECONDS}

@@ -22,6 +22,7 @@ from trichrome.errors import StoreUnavailableError
 from trichrome.store.sqlite import tail
 from trichrome.store.sqlite.connection import BUSY_MILLISECONDS, file_name, version_of
 from trichrome.store.sqlite.errors import translated
+from trichrome.store.sqlite.parts import parts_of
 from trichrome.store.sqlite.store import SqliteStore, Transaction
 from trichrome.store.sqlite.succession import identity
 from trichrome.store.sqlite.version import LATEST
@@ -59,7 +60,7 @@ def looking(path: Path) -> Iterator[apsw.Connection]:
         StoreUnavailableError: it cannot be read, or is damaged.
         ChangedError: somebody opened the file meanwhile, so that what was seen may be of two states.
     """
-    wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    _, wal, shared, _ = parts_of(path)
     with translated(path), ExitStack() as held:
         name, how = path, "mode=ro"
         if not wal.exists():

@@ -20,6 +20,7 @@ from typing import Final, Literal, Self
 import apsw
 
 from trichrome.store.sqlite.connection import file_name
+from trichrome.store.sqlite.parts import wal_of
 from trichrome.store.sqlite.records import AFTER, BEFORE, Columns, Record, columns, entries, rows
 
 Part = Literal["file", "wal", "uncommitted"]
@@ -62,7 +63,7 @@ class Remains:
     def __init__(self, path: Path) -> None:
         with ExitStack() as stack:
             self._file = stack.enter_context(_Bytes(path))
-            self._wal = stack.enter_context(_Bytes(path.with_name(f"{path.name}-wal")))
+            self._wal = stack.enter_context(_Bytes(wal_of(path)))
             header, wal_header = self._file.read(0, 100), self._wal.read(0, _WAL_HEADER)
             self._open = stack.pop_all()
         is_whole = header.startswith(_FILE_MAGIC)

@@ -15,6 +15,14 @@ from trichrome.store.sqlite.looking import looking
 
 PRESENT: Final = ("principals", "workers", "worker_names", "signs")
 """Tables of who is there."""
+CALLED: Final = {
+    "principals": "servers",
+    "workers": "their workers",
+    "worker_names": "names that are taken",
+    "signs": "signs of life",
+    "leases": "deadlines of attempts",
+}
+"""What people call what is in a table that may be taken over."""
 
 
 def take_over(log: apsw.Connection, path: Path, tables: Sequence[str]) -> tuple[str, ...]:

@@ -15,19 +15,22 @@ from typing import Final
 import apsw
 
 from trichrome.clock import Clock
+from trichrome.domain.text import one_line
 from trichrome.errors import InvalidError
 from trichrome.store.sqlite import tail
-from trichrome.store.sqlite.backups import NoGoodLogError, content, folder_of, of_file, turn, verify
+from trichrome.store.sqlite.backups import NoGoodLogError, content, folder_of, newest_good, of_file, turn, verify
 from trichrome.store.sqlite.comparing import Difference, compare
 from trichrome.store.sqlite.connection import check_version, file_name, migrate
 from trichrome.store.sqlite.copying import copy
 from trichrome.store.sqlite.looking import looking
+from trichrome.store.sqlite.parts import size
 from trichrome.store.sqlite.presence import PRESENT, take_over
 from trichrome.store.sqlite.replacing import replacing
 from trichrome.store.sqlite.store import SqliteStore
 
 _WRITES: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
-_TOLD: Final = 3
+_TOLD: Final = 200
+"""Characters of what is wrong with a backup that a refusal tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,12 @@ class Restored:
     absent: tuple[str, ...]
 
 
-def check(source: Path) -> None:
+def check(source: Path, *, folder: Path) -> None:
     """Refuse what cannot be put in a log's place.
+
+    Args:
+        source: the file that would be the log.
+        folder: where the log's backups are; the newest good one is named in the refusal.
 
     Raises:
         InvalidError: it is no log, damaged, or not what it was when it was made.
@@ -55,9 +62,12 @@ def check(source: Path) -> None:
     if not source.is_file():
         raise InvalidError(f"{source} is no file. `trichrome backup --list` names the backups that there are.")
     if faults := _faults(source):
+        good = newest_good(folder)
+        instead = "" if good is None else f"`trichrome restore {good.name}` would go back to the newest good one; "
         raise InvalidError(
-            f"{source} is no good backup ({'; '.join(faults[:_TOLD])}), so nothing was changed. "
-            "`trichrome backup --list` names the others; `trichrome repair --log` takes from them whatever is whole."
+            f"{source} is no good backup, so nothing was changed. {instead}`trichrome backup --list` names all; "
+            "`trichrome repair --log` takes from them whatever is whole. What was found: "
+            f"{one_line('; '.join(faults), most=_TOLD)}"
         )
     with looking(source) as log:
         check_version(log)
@@ -89,7 +99,7 @@ def restore(path: Path, source: Path, *, clock: Clock) -> Restored:
     """
     folder = folder_of(path)
     with turn(folder) if folder.is_dir() else nullcontext():  # nobody prunes it meanwhile
-        check(source)
+        check(source, folder=folder)
         with replacing(path) as new:
             new.file.touch(mode=0o600)
             copy(source, new.file)
@@ -104,7 +114,7 @@ def _continue(successor: Path, path: Path, lost: Difference | None, clock: Clock
 
     Answers the tables of who is there of which something may be missing.
     """
-    holes = {} if lost is None else lost.streams
+    holes = None if lost is None else lost.streams
     with closing(apsw.Connection(file_name(successor), flags=_WRITES)) as log:
         migrate(log)
         log.execute("begin immediate")
@@ -123,6 +133,4 @@ def _given_out(successor: Path, path: Path, lost: Difference | None) -> int:
     """How many events the log may hold beyond the backup."""
     if lost is not None:
         return lost.positions
-    files = (path, path.with_name(f"{path.name}-wal"))
-    size = sum(file.stat().st_size for file in files if file.exists())
-    return max(0, size - successor.stat().st_size) // tail.BYTES_AN_EVENT
+    return max(0, size(path) - size(successor)) // tail.BYTES_AN_EVENT

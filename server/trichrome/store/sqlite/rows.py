@@ -58,7 +58,18 @@ def event(
 ) -> tuple[Any, ...]:
     """The values of `INSERT_EVENT`; the last one is the digest, which the stream's next event names as `previous`."""
     kind, schema, payload = codec.encode(event)
-    digest = codec.digest(
+    values = (stream, version, schema, kind, payload, recorded_at, actor, causation, previous)
+    return (*values, _digest(values))
+
+
+def proves_itself(values: tuple[Any, ...]) -> bool:
+    """Whether the values of `INSERT_EVENT` bear the digest that belongs to them."""
+    return bool(_digest(values[:-1]) == values[-1])
+
+
+def _digest(values: tuple[Any, ...]) -> bytes:
+    stream, version, schema, kind, payload, recorded_at, actor, causation, previous = values
+    return codec.digest(
         previous,
         stream=stream,
         version=version,
@@ -69,7 +80,6 @@ def event(
         actor=actor,
         causation=causation,
     )
-    return (stream, version, schema, kind, payload, recorded_at, actor, causation, previous, digest)
 
 
 def task_from(columns: tuple[Any, ...]) -> Task:

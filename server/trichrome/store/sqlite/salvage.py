@@ -20,14 +20,15 @@ import apsw
 
 from trichrome.clock import Clock
 from trichrome.errors import StoreTooNewError, StoreUnavailableError
+from trichrome.files import stamps
 from trichrome.store import codec
 from trichrome.store.sqlite import tail
 from trichrome.store.sqlite.connection import check_version, file_name, migrate
 from trichrome.store.sqlite.errors import translated
-from trichrome.store.sqlite.files import stamps
 from trichrome.store.sqlite.gathering import COLUMNS, Gathering
 from trichrome.store.sqlite.looking import looking
 from trichrome.store.sqlite.pages import Remains
+from trichrome.store.sqlite.parts import remove, size
 from trichrome.store.sqlite.presence import PRESENT, take_over
 from trichrome.store.sqlite.rebuild import rebuild_within
 from trichrome.store.sqlite.soft import SoftState
@@ -90,8 +91,8 @@ def salvage(path: Path, *, backups: Sequence[Path], to: Path, clock: Clock) -> S
         try:
             return _salvaged(path, backups, to, clock)
         except BaseException:
-            for ending in ("", "-wal", "-shm", _FOUND):
-                to.with_name(to.name + ending).unlink(missing_ok=True)
+            remove(to)
+            to.with_name(to.name + _FOUND).unlink(missing_ok=True)
             raise
 
 
@@ -136,8 +137,7 @@ def _salvaged(path: Path, backups: Sequence[Path], to: Path, clock: Clock) -> Sa
 
 def _room(*paths: Path) -> int:
     """How many events files can have held: positions jump too, so that what is missing there need not be events."""
-    files = [path.with_name(path.name + ending) for path in paths for ending in ("", "-wal")]
-    return sum(file.stat().st_size for file in files if file.exists()) // tail.BYTES_AN_EVENT
+    return sum(map(size, paths)) // tail.BYTES_AN_EVENT
 
 
 def _check_form(path: Path) -> None:

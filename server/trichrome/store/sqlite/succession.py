@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from trichrome.errors import StoreUnavailableError
-from trichrome.store.sqlite.files import stamps, sync
+from trichrome.files import stamps, sync
+from trichrome.store.sqlite.parts import has_bytes, parts_of
 
 ASIDE: Final = "aside"
 """The folder beside the log for files that were the log once, each with its own in a folder named by the time."""
-_PARTS: Final = ("", "-wal", "-shm", "-journal")
-"""What the names of a log's files end with. One of them beside another log's file would ruin that."""
 _SUCCESSOR: Final = "successor"
 
 Identity = tuple[int, int]
@@ -93,9 +92,9 @@ def _chosen(path: Path) -> list[Path]:
 
 
 def _check_whole(successor: Path) -> None:
-    for part in ("-wal", "-journal"):
-        beside = successor.with_name(successor.name + part)
-        if beside.exists() and beside.stat().st_size:
+    _, wal, _, journal = parts_of(successor)
+    for beside in (wal, journal):
+        if has_bytes(beside):
             raise ValueError(f"{successor} is not whole: {beside.name} lies beside it")
 
 
@@ -114,7 +113,7 @@ def _made_place(path: Path) -> Path:
 
 
 def _put_aside(path: Path, place: Path) -> None:
-    files = [file for part in _PARTS if (file := path.with_name(path.name + part)).exists()]
+    files = [file for file in parts_of(path) if file.exists()]
     if any((place / file.name).exists() for file in files):
         place = _made_place(path)  # a program that knows nothing of successors has made a file meanwhile
     for file in files:

@@ -25,6 +25,7 @@ from trichrome.store.sqlite.rows import INSERT_EVENT_AT, event
 
 BYTES_AN_EVENT: Final = 120
 """Fewer than an event takes, with its place in the index."""
+_UNKNOWN: Final = "streams that nobody knows of"
 _NAMED: Final = 50
 """Streams that the log names as having lost events."""
 _SYNCED: Final = "~"
@@ -120,7 +121,7 @@ def append(connection: apsw.Connection, said: LogEvent, *, wall: float, above: i
 
 def append_losses(
     connection: apsw.Connection,
-    holes: Mapping[str, int],
+    holes: Mapping[str, int] | None,
     *,
     lost: int,
     wall: float,
@@ -129,17 +130,23 @@ def append_losses(
 ) -> None:
     """Say which streams lost events, and let the numbers jump over as many as those may have given out.
 
+    The first event names no holes where nothing is known to be lost, and those after it never do.
+
     Args:
         connection: within a transaction.
-        holes: the streams, by the first version that is missing.
+        holes: the streams, by the first version that is missing; None where nobody knows.
         lost: how many events there were at most in what is lost.
         wall: when, in seconds since 1970.
         above: the highest position that is known to have been given out.
         backup: the name of the one that was put in the log's place.
     """
-    named = [f"{stream} from {version}" for stream, version in itertools.islice(holes.items(), _NAMED)]
-    more = (f"{len(holes) - _NAMED} more",) if len(holes) > _NAMED else ()
-    append(connection, LogSalvaged((*named, *more), backup=backup), wall=wall, above=above)
+    known = holes or {}
+    named = [f"{stream} from {version}" for stream, version in itertools.islice(known.items(), _NAMED)]
+    if holes is None or (lost and not holes):
+        named.append(_UNKNOWN)
+    if len(known) > _NAMED:
+        named.append(f"{len(known) - _NAMED} more")
+    append(connection, LogSalvaged(tuple(named), backup=backup), wall=wall, above=above)
     for _ in range(lost // tails.NUMBERS):
         append(connection, LogSalvaged((), backup=backup), wall=wall)
 
