@@ -7,7 +7,7 @@ BENCH  := $(VENV)/.bench
 LOCK   := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint soak simulate bench bench-quick lock format clean
+.PHONY: help demo test check lint soak simulate torture bench bench-quick lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ soak: $(READY) ## the long tests with their full counts: kills, power cuts, fuzz
 
 simulate: $(READY) ## 100,000 simulated histories with crashes, each from a seed (a quarter of an hour)
 	$(BIN)/python -m tests.simulation --seeds 100000 --jobs 2
+
+torture: $(READY) ## 2,000 faults against a scratch project with eight workers (seven minutes)
+	$(BIN)/trichrome torture --faults 2000 --workers 8 --seed 1
 
 bench: $(BENCH) ## every figure of docs/performance.md, measured anew (ten minutes)
 	$(BIN)/python -m bench

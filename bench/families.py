@@ -37,6 +37,7 @@ FAMILIES: Final = (
     "start",
     "waking",
     "rescue",
+    "makespan",
     "log",
     "backup",
     "tokens",

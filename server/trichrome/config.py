@@ -40,6 +40,11 @@ class Config(BaseModel):
         on_lead_gone: whether a run goes on or pauses when its lead is gone.
         backup_every_hours: how old the newest automatic backup may become while the log moves; 0 for none.
         backups_kept: how many automatic backups are kept.
+        runner: what `trichrome start` starts sessions with: `auto`, `claude`, `api`, `offline` or `script:COMMAND`.
+        session_memory_mib: memory that one supervised session may hold, with all that it starts.
+        session_processes: how many processes it may run at a time.
+        stop_grace_seconds: how long sessions may go on once a stop is wanted.
+        restart_backoff_seconds: the pause after a session that failed; it doubles with each further one in a row.
         log_level: what is written to `.trichrome/logs`.
         roles: policy by role; see `trichrome.roles`.
     """
@@ -57,6 +62,11 @@ class Config(BaseModel):
     on_lead_gone: Literal["continue", "pause"] = "continue"
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760)] = 6.0
     backups_kept: Annotated[int, Field(ge=1, le=1_000)] = 8
+    runner: Annotated[str, Field(pattern=r"^(auto|claude|api|offline|script:.+)$")] = "auto"
+    session_memory_mib: Annotated[int, Field(ge=64, le=1_048_576)] = 4096
+    session_processes: Annotated[int, Field(ge=4, le=65_536)] = 256
+    stop_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    restart_backoff_seconds: Annotated[float, Field(ge=0, le=3_600)] = 1.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     roles: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

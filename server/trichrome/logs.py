@@ -55,6 +55,25 @@ def open_log(folder: Path, *, name: str, level: str) -> None:
     )
 
 
+def own_file(path: Path) -> tuple[Any, logging.Handler]:
+    """A logger that writes to a rotating file of its own, beside the program's log, and what to close at the end."""
+    structlog = _structlog()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.Logger(path.name)  # noqa: LOG001 - of nobody else's tree, and gone with its owner
+    logger.addHandler(handler)
+    processors = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_secrets,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+    return structlog.wrap_logger(logger, processors=processors, wrapper_class=structlog.stdlib.BoundLogger), handler
+
+
 def _prune(folder: Path, name: str) -> None:
     """Keep the newest files; another process may be doing the same at this moment."""
     ages = []

@@ -12,7 +12,7 @@ from tests.support.clocks import ManualClock
 from tests.support.histories import kinds, live_through, view_rows
 from tests.support.projects import Project, open_store
 
-from trichrome.domain.events import DependencyLost, LogReopened, LogSalvaged
+from trichrome.domain.events import DependencyLost, LogReopened, LogSalvaged, SessionEnded
 from trichrome.domain.ids import TaskId
 from trichrome.errors import StoreTooNewError
 from trichrome.store import codec
@@ -37,7 +37,7 @@ def lived(project: Project) -> Project:
     live_through(project, seed=6)
     with project.store.writing(actor="operator", causation="salvage") as tx:
         tx.append("log", [LogSalvaged(holes=("t1 from 3",)), LogReopened(boot="boot-0")])
-        tx.append("t5", [DependencyLost(TaskId("t1"))])
+        tx.append("t5", [DependencyLost(TaskId("t1")), SessionEnded("blue-1", "claude", "it ended", cost_usd=0.5)])
     assert kinds(project) == set(codec.KINDS)
     return project
 

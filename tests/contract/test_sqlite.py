@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.support.clocks import ManualClock
-from tests.support.old_forms import make_old
+from tests.support.old_forms import OLD_FORM, make_old
 from tests.support.projects import Project, Worker, open_store
 
 import trichrome
@@ -308,12 +308,13 @@ def test_a_transaction_within_another_is_refused_and_the_outer_one_goes_on(proje
         assert view.run(run) is not None
 
 
+@pytest.mark.parametrize("form", [OLD_FORM, 6])
 def test_a_log_of_an_older_form_goes_on_where_it_was_and_old_programs_are_refused(
-    tmp_path: Path, project: Project, worker: Worker, file: apsw.Connection, clock: ManualClock
+    tmp_path: Path, project: Project, worker: Worker, file: apsw.Connection, clock: ManualClock, form: int
 ) -> None:
     old = tmp_path / "old" / "events.db"
     old.parent.mkdir()
-    make_old(old, like=file)
+    make_old(old, like=file, form=form)
 
     store = SqliteStore(old, clock)
 

@@ -763,6 +763,38 @@ def test_principals_and_workers_are_remembered_and_updated(tx: Writing) -> None:
     assert tx.worker("ann") == Worker("ann", "p2", None, "blue", is_taker=True)
 
 
+def test_who_supervises_a_principal_is_remembered(tx: Writing) -> None:
+    principal = Principal("p1", ("h", "b", "n"), (1, 2), (3, 4), None, "blue-1", "blue", 60.0, supervisor=(5, -6))
+
+    tx.put_principal(principal)
+
+    assert tx.principals() == [principal]
+
+
+def test_documents_are_kept_until_they_are_forgotten(tx: Writing) -> None:
+    tx.put_document("fleet", "{}")
+    tx.put_document("orders", '{"scale":{}}')
+    tx.put_document("fleet", '{"workers":[]}')
+
+    assert (tx.document("fleet"), tx.document("orders"), tx.document("x")) == ('{"workers":[]}', '{"scale":{}}', None)
+    tx.put_document("fleet", None)
+    tx.put_document("x", None)
+    assert tx.document("fleet") is None
+
+
+def test_a_document_of_a_transaction_that_failed_is_not_kept(store: Store) -> None:
+    def fail() -> None:
+        with store.writing(actor="a", causation="c") as tx:
+            tx.put_document("orders", "{}")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+
+    with store.reading() as view:
+        assert view.document("orders") is None
+
+
 def test_workers_shown_are_those_connected_or_at_work(tx: Writing) -> None:
     gone = Principal("p1", ("h", "b", "n"), (1, 2), None, None, None, None, 60.0, connected=False)
     tx.put_principal(gone)

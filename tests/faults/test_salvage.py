@@ -626,7 +626,7 @@ def test_a_running_server_is_known_again_where_nothing_but_events_could_be_read(
     ended = keeper.keep()
     answer = worker.claim()
 
-    assert said.absent == ("principals", "workers", "worker_names", "signs", "leases")
+    assert said.absent == ("principals", "workers", "worker_names", "signs", "fleet", "leases")
     assert ended == []
     assert (worker.name, answer["attempt"], answer["resumed"]) == (name, attempt, True)
     assert project.principal(worker).connected

@@ -223,7 +223,10 @@ def test_who_was_there_and_could_not_be_read_is_told_in_words(shell: Shell) -> N
 
     ended = shell.run("restore", "--latest", "--yes")
 
-    assert "Who was there (servers, their workers, names that are taken, signs of life)" in ended.err
+    assert (
+        "Who was there (servers, their workers, names that are taken, signs of life, what a supervisor noted)"
+        in ended.err
+    )
     assert "nobody can tell what was lost" in ended.out
 
 

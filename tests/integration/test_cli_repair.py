@@ -434,7 +434,10 @@ def test_what_a_salvage_tells_is_in_words_that_people_know(damaged: Shell) -> No
 
     done = damaged.run("repair", "--emergency")
 
-    assert "who was there (servers, their workers, names that are taken, signs of life, deadlines" in done.out
+    assert (
+        "who was there (servers, their workers, names that are taken, signs of life, what a supervisor noted, deadlines"
+        in done.out
+    )
     for table in ("principals", "worker_names", "leases"):
         assert table not in done.out
 

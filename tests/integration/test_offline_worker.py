@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import psutil
 import pytest
 from anyio.abc import Process
 from mcp import Client, StdioServerParameters
+from tests.support.sessions import assignment, started
 
 from trichrome.runners.offline import OfflineRunner
 
@@ -77,7 +79,7 @@ async def start(project: Path, environment: dict[str, str]) -> AsyncIterator[Sta
     async with AsyncExitStack() as stack:
 
         async def started(role: str, runner: OfflineRunner = FOR_EVER) -> Process:
-            launch = runner.launch(role, project)
+            launch = runner.standing(role, project)
             process = await anyio.open_process(
                 launch.command, env={**environment, **launch.environment}, stdin=None, stdout=None, stderr=None
             )
@@ -191,3 +193,28 @@ async def test_worker_of_an_unknown_role_leaves_with_a_failure(start: Start) -> 
 
     with anyio.fail_after(BOUND_SECONDS):
         assert await worker.wait() == 1
+
+
+async def test_worker_of_one_task_does_that_one_and_leaves(lead: Lead, project: Path, tmp_path: Path) -> None:
+    for words in ("Find logins", "Find sums"):
+        await lead.call("create_task", kind="search", instructions=words)
+    runner = OfflineRunner()
+
+    with started(runner, assignment(project, tmp_path / "scratch", task="t2")) as session:
+        over, told = await anyio.to_thread.run_sync(session.over)
+
+    found = await lead.until("t2", "completed")
+    first = await lead.call("get_task", task="t1")
+    assert (over.kind, first["state"]) == ("ended", "ready")
+    assert (told.said, told.tools) == (found["result"]["summary"], 1)
+
+
+async def test_worker_of_a_task_that_another_has_leaves_at_once(lead: Lead, project: Path, tmp_path: Path) -> None:
+    await lead.call("create_task", kind="search", instructions="Find logins")
+    await lead.call("claim_task", task="t1")
+    runner = OfflineRunner()
+
+    with started(runner, assignment(project, tmp_path / "scratch")) as session:
+        over, told = await anyio.to_thread.run_sync(session.over)
+
+    assert (over.kind, told.tools) == ("ended", 0)

@@ -352,6 +352,7 @@ class Stores(RuleBasedStateMachine):
                         [view.is_claimable(TaskId(task)) for task in self.depends_on],
                         [view.claimable((role,), worker="blue-1") for role in ROLES],
                         view.claimable(tuple(ROLES), worker=""),
+                        [view.all_claimable(role, worker="green-1", limit=3) for role in ROLES],
                         view.next_moment(),
                         view.live_attempts(),
                     )

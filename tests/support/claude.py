@@ -184,8 +184,12 @@ class Session:
             returncode = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"Claude Code still runs after {timeout} s; stderr: {_read(self._errors)}") from None
-        output = _read(self._output)
-        return Answer(returncode, json.loads(output) if output.startswith("{") else {}, _read(self._errors))
+        last = (self.output().splitlines() or [b""])[-1]
+        return Answer(returncode, json.loads(last) if last.startswith(b"{") else {}, _read(self._errors))
+
+    def output(self) -> bytes:
+        """What it has printed so far; with `--output-format=json` one line, at the end."""
+        return _read(self._output).encode()
 
     def processes(self) -> list[psutil.Process]:
         """Every live process of this session: itself, its servers, its shell commands, and theirs."""

@@ -2,8 +2,9 @@
 
 It speaks the real wire, so that the real `claude` binary can be driven without a network and without a model: every
 event it streams is one of the `anthropic` package's own types, checked on the way out. What to answer is decided by a
-script, a function from the conversation so far to a reply. A script that raises is answered with an error that the
-client does not retry, and raises again when the stand-in is closed: no mistake of a script is mistaken for an outcome.
+script, a function from the conversation so far to a reply, or to a trouble such as an API has: an error, a stream that
+stands still, one that breaks off. A script that raises is answered with an error that the client does not retry, and
+raises again when the stand-in is closed: no mistake of a script is mistaken for an outcome.
 """
 
 import itertools
@@ -11,12 +12,12 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from anthropic.types.beta import (
     BetaInputJSONDelta,
@@ -45,20 +46,30 @@ NOTICE = re.compile(r"<task-notification>(.*?)</task-notification>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call of a reply. `tool` may leave out the `mcp__server__` in front."""
+    """One tool call of a reply. `tool` may leave out the `mcp__server__` in front.
+
+    With `is_blind`, the model calls it whether it was offered or not, as a real one may.
+    """
 
     tool: str
     arguments: dict[str, Any]
+    is_blind: bool = False
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model says next: texts and tool calls in order. Replies add up: `say("now") + call("wait", {})`."""
+    """What the model says next: texts and tool calls in order. Replies add up: `say("now") + call("wait", {})`.
+
+    `stream` says whether it arrives whole, stands still after its first event, or breaks off there. A reply that is
+    `declined` ends as the real API ends one that the model refuses to give.
+    """
 
     parts: tuple[str | Call, ...]
+    stream: Literal["whole", "stalls", "breaks"] = "whole"
+    declined: bool = False
 
     def __add__(self, other: "Reply") -> "Reply":
-        return Reply(self.parts + other.parts)
+        return replace(self, parts=self.parts + other.parts)
 
 
 def say(text: str) -> Reply:
@@ -66,9 +77,34 @@ def say(text: str) -> Reply:
     return Reply((text,))
 
 
-def call(tool: str, arguments: dict[str, Any]) -> Reply:
+def call(tool: str, arguments: dict[str, Any], *, is_blind: bool = False) -> Reply:
     """A reply that calls one tool."""
-    return Reply((Call(tool, arguments),))
+    return Reply((Call(tool, arguments, is_blind),))
+
+
+def stall() -> Reply:
+    """A reply whose stream begins and then stands still until the client leaves or the stand-in closes."""
+    return Reply(("never heard",), stream="stalls")
+
+
+def break_off() -> Reply:
+    """A reply whose stream begins, and whose connection is then closed."""
+    return Reply(("never heard",), stream="breaks")
+
+
+def decline() -> Reply:
+    """A reply that the model's safeguards end."""
+    return Reply(("",), declined=True)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An answer with an error instead of a reply: `kind` is the API's own word for it, such as `overloaded_error`."""
+
+    status: int
+    kind: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,7 +217,7 @@ class Request:
                 yield ToolResult(self.calls[block["tool_use_id"]], _text(block.get("content", "")), failed)
 
 
-Script = Callable[[Request], Reply]
+Script = Callable[[Request], Reply | Trouble]
 
 
 class MessagesApi:
@@ -199,6 +235,7 @@ class MessagesApi:
         self._requests: list[Request] = []
         self._faults: list[Exception] = []
         self._numbers = itertools.count(1)
+        self._closing = threading.Event()
         self._server = _Listener(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -219,6 +256,7 @@ class MessagesApi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -228,8 +266,12 @@ class MessagesApi:
             raise self._faults[0]
         error.add_note(f"the script of the stand-in had failed: {self._faults[0]!r}")
 
-    def reply_to(self, request: Request) -> BetaMessage:
-        """The script's reply as a whole message, with the cost that its size would have had.
+    def await_close(self) -> None:
+        """Wait until the stand-in closes."""
+        self._closing.wait()
+
+    def reply_to(self, request: Request) -> "Trouble | tuple[BetaMessage, Reply]":
+        """The script's reply, and it as a whole message, with the cost that its size would have had.
 
         Raises:
             Exception: whatever the script raises.
@@ -238,24 +280,28 @@ class MessagesApi:
             self._requests.append(request)
             number = next(self._numbers)
         try:
-            reply = _with_tools_loaded(request, self._script(request))
+            answer = self._script(request)
+            if isinstance(answer, Trouble):
+                return answer
+            reply = _with_tools_loaded(request, answer)
             content = [_block(request, f"{number}_{place}", part) for place, part in enumerate(reply.parts)]
         except Exception as fault:
             with self._lock:
                 self._faults.append(fault)
             raise
-        return BetaMessage(
+        message = BetaMessage(
             id=f"msg_{number}",
             type="message",
             role="assistant",
             model=request.model,
             content=content,
-            stop_reason="tool_use" if any(isinstance(part, Call) for part in reply.parts) else "end_turn",
+            stop_reason=_stop_reason(reply),
             stop_sequence=None,
             usage=BetaUsage(
                 input_tokens=_tokens(request.body), output_tokens=sum(_tokens(block.to_dict()) for block in content)
             ),
         )
+        return message, reply
 
 
 def events(message: BetaMessage) -> Iterator[BetaRawMessageStreamEvent]:
@@ -321,10 +367,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, request: Request) -> None:
         try:
-            message = self.server.api.reply_to(request)
+            answer = self.server.api.reply_to(request)
         except Exception as fault:  # noqa: BLE001  a script may raise anything, and the client still needs an answer
             self._refuse(400, "invalid_request_error", f"the script failed: {fault!r}")
             return
+        if isinstance(answer, Trouble):
+            self._refuse(answer.status, answer.kind, answer.message, answer.headers)
+            return
+        message, reply = answer
         if not request.body.get("stream"):
             self._answer(200, message.to_json(indent=None).encode())
             return
@@ -335,13 +385,20 @@ class _Handler(BaseHTTPRequestHandler):
         for event in events(message):
             line = f"event: {event.type}\ndata: {event.to_json(indent=None)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            if reply.stream != "whole":
+                if reply.stream == "stalls":
+                    self.server.api.await_close()
+                self.close_connection = True
+                return
         self.wfile.write(b"0\r\n\r\n")
 
-    def _refuse(self, status: int, kind: str, why: str) -> None:
-        self._answer(status, json.dumps({"type": "error", "error": {"type": kind, "message": why}}).encode())
+    def _refuse(self, status: int, kind: str, why: str, headers: Mapping[str, str] | None = None) -> None:
+        self._answer(status, json.dumps({"type": "error", "error": {"type": kind, "message": why}}).encode(), headers)
 
-    def _answer(self, status: int, content: bytes) -> None:
+    def _answer(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
         self.end_headers()
@@ -353,7 +410,7 @@ def _with_tools_loaded(request: Request, reply: Reply) -> Reply:
 
     A search for a name that no list shows is worth it once: Claude Code answers it when all servers are connected.
     """
-    called = [part.tool for part in reply.parts if isinstance(part, Call)]
+    called = [part.tool for part in reply.parts if isinstance(part, Call) and not part.is_blind]
     missing = [tool for tool in called if _loaded(request, tool) is None]
     if not missing:
         return reply
@@ -370,9 +427,15 @@ def _block(request: Request, number: str, part: str | Call) -> BetaTextBlock | B
         case str():
             return BetaTextBlock(type="text", text=part)
         case Call():
-            name = _loaded(request, part.tool)
+            name = part.tool if part.is_blind else _loaded(request, part.tool)
             assert name is not None
             return BetaToolUseBlock(type="tool_use", id=f"toolu_{number}", name=name, input=part.arguments)
+
+
+def _stop_reason(reply: Reply) -> Literal["tool_use", "end_turn", "refusal"]:
+    if reply.declined:
+        return "refusal"
+    return "tool_use" if any(isinstance(part, Call) for part in reply.parts) else "end_turn"
 
 
 def _loaded(request: Request, tool: str) -> str | None:

@@ -14,18 +14,22 @@ OLD_FORM: Final = 3
 """The last form that says briefs and reports twice."""
 
 
-def make_old(path: Path, *, like: apsw.Connection) -> None:
-    """A file of the old form, with the rows of another one."""
+def make_old(path: Path, *, like: apsw.Connection, form: int = OLD_FORM) -> None:
+    """A file of an old form, with the rows of another one, as far as the form has a place for them."""
     made = sqlite_utils.Database(path)
-    for step in list(MIGRATIONS.pending(made))[:OLD_FORM]:
+    for step in list(MIGRATIONS.pending(made))[:form]:
         step.fn(made)
-    made.execute(f"pragma user_version = {OLD_FORM}")
+    made.execute(f"pragma user_version = {form}")
     made.conn.commit()
-    for (table,) in like.execute("select name from sqlite_schema where type = 'table'").fetchall():
-        if table == "log":
+    for table in made.table_names():
+        known = {name for _, name, *_ in like.execute(f"pragma table_info({table})")}
+        columns = [name for name in made[table].columns_dict if name in known]
+        if table == "log" or not columns:
             continue
-        rows = like.execute(f"select * from {table}").fetchall()
+        rows = like.execute(f"select {', '.join(columns)} from {table}").fetchall()
         if rows:
-            made.conn.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)
+            made.conn.executemany(
+                f"insert into {table} ({', '.join(columns)}) values ({', '.join('?' * len(columns))})", rows
+            )
     made.conn.commit()
     made.close()

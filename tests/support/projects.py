@@ -14,6 +14,7 @@ from trichrome.coordinator import (
     Coordinator,
     Senses,
     Settings,
+    Traces,
     attempts,
     liveness,
     messages,
@@ -108,6 +109,7 @@ class Project:
     stopped: set[Process] = field(default_factory=set)
     changed_at: dict[str, float] = field(default_factory=dict)
     at_work: dict[Process, list[tuple[str, float]]] = field(default_factory=dict)
+    traces: Traces | None = None
     jitter: float = 0.5
     _pids: int = 100
     _principals: int = 0
@@ -129,6 +131,7 @@ class Project:
                 is_stopped=self.stopped.__contains__,
                 at_work=lambda client, _server: self.at_work.get(client, ()),
                 changed_at=self.changed_at.get,
+                traces=None if (left := self.traces) is None else lambda: left,
             ),
             draw=lambda: self.jitter,
         )
@@ -154,6 +157,7 @@ class Project:
         machine: tuple[str, str, str] | None = None,
         known: bool = True,
         lease_seconds: float = LEASE_SECONDS,
+        supervisor: Process | None = None,
     ) -> Worker:
         """A new server, introduced, for a new client or a given one."""
         self._principals += 1
@@ -166,10 +170,12 @@ class Project:
             name=name,
             role=role,
             lease_seconds=lease_seconds,
+            supervisor=supervisor,
         )
         principals.introduce(self.coordinator, principal)
         roles = None if role is None else (role,)
-        return Worker(self, Caller(principal=principal.id, roles=roles, known=known))
+        caller = Caller(principal=principal.id, roles=roles, known=known, one_task=supervisor is not None)
+        return Worker(self, caller)
 
     def principal(self, worker: Worker) -> Principal:
         with self.store.reading() as view:

@@ -166,6 +166,12 @@ CASES: dict[str, tuple[Evidence, WorkerState, str, float | None]] = {
         "its client (process 7) is stopped",
         None,
     ),
+    "a server gone under a supervisor": (
+        Evidence(attempt=T, client=Glimpse("dead", 7), server=DEAD, supervisor=5),
+        "detached",
+        "its server is gone; its supervisor (process 5) looks after it",
+        None,
+    ),
     "a server gone, and a client that lives": (
         Evidence(attempt=T, server=DEAD, lapsed=True),
         "detached",
@@ -179,6 +185,12 @@ CASES: dict[str, tuple[Evidence, WorkerState, str, float | None]] = {
         140,
     ),
     "a server gone of whoever holds nothing": (Evidence(server=DEAD), "detached", "its server is gone", None),
+    "no session now under a supervisor": (
+        Evidence(client=Glimpse("dead", 7), server=DEAD, supervisor=5),
+        "idle",
+        "its supervisor (process 5) looks after it",
+        None,
+    ),
     "a lease that ran out": (
         Evidence(attempt=T, lapsed=True, signs=(seen("tool_ended", 9),)),
         "suspect",

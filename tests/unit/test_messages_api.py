@@ -7,8 +7,19 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from anthropic import Anthropic, BadRequestError, NotFoundError
-from tests.support.messages_api import MessagesApi, Reply, Request, call, say
+from anthropic import Anthropic, BadRequestError, NotFoundError, RateLimitError
+from httpx2 import TransportError
+from tests.support.messages_api import (
+    MessagesApi,
+    Reply,
+    Request,
+    Trouble,
+    break_off,
+    call,
+    decline,
+    say,
+    stall,
+)
 
 SEARCH = {"name": "mcp__trichrome__claim_task", "description": "", "input_schema": {"type": "object"}}
 HELLO = {"role": "user", "content": "hello"}
@@ -191,3 +202,38 @@ def test_subagent_is_told_from_the_main_agent_by_its_header() -> None:
 
     assert (main.session, main.agent) == ("s", "")
     assert (subagent.session, subagent.agent) == ("s", "a1")
+
+
+def test_trouble_reaches_the_client_with_its_status_and_headers(connect: Connect) -> None:
+    trouble = Trouble(429, "rate_limit_error", "Slow down.", {"retry-after": "7"})
+
+    with MessagesApi(lambda _: trouble) as api, pytest.raises(RateLimitError, match="Slow down") as caught:
+        ask(connect(api))
+
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+def test_declined_reply_ends_as_the_api_ends_one(connect: Connect) -> None:
+    with MessagesApi(lambda _: decline()) as api:
+        message = ask(connect(api))
+
+    assert message.stop_reason == "refusal"
+
+
+@pytest.mark.parametrize("reply", [stall(), break_off()], ids=["stands still", "breaks off"])
+def test_stream_that_does_not_arrive_whole_is_an_error_after_its_first_event(connect: Connect, reply: Reply) -> None:
+    asked = {"model": "claude-haiku-5-5", "max_tokens": 100, "messages": [HELLO], "timeout": 0.5}
+
+    with MessagesApi(lambda _: reply) as api, connect(api).beta.messages.stream(**asked) as stream:
+        first = next(stream)
+        with pytest.raises(TransportError):
+            stream.get_final_message()
+
+    assert first.type == "message_start"
+
+
+def test_blind_call_names_a_tool_that_was_not_offered(connect: Connect) -> None:
+    with MessagesApi(lambda _: call("Write", {}, is_blind=True)) as api:
+        message = ask(connect(api))
+
+    assert message.content[0].name == "Write"

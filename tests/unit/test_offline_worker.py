@@ -72,8 +72,8 @@ async def done(_claimed: Mapping[str, Any]) -> Result:
     return DONE
 
 
-def worker(work: Any = done, until_idle: int | None = 1) -> Worker:
-    return Worker(role="blue", work=work, wait_seconds=7, until_idle=until_idle)
+def worker(work: Any = done, until_idle: int | None = 1, task: str | None = None) -> Worker:
+    return Worker(role="blue", work=work, wait_seconds=7, until_idle=until_idle, task=task)
 
 
 async def run(tools: Script, **more: Any) -> Script:
@@ -283,3 +283,31 @@ async def test_data_that_an_answer_had_no_room_for_is_fetched() -> None:
 
     assert [sent for tool, sent in tools.calls if tool == "get_task"] == [{"task": "t2"}]
     assert [dependency.get("data") for dependency in seen[0]["dependencies"]] == [{"n": 1}, {"n": 2}, None]
+
+
+async def test_named_task_is_done_and_nothing_after_it() -> None:
+    tools = await run(Script(claimed("t1.1"), accepted()), task="t1", until_idle=None)
+
+    assert tools.calls[0] == ("claim_task", {"task": "t1"})
+    assert tools.calls[1][1]["claim_next"] is False
+    assert len(tools.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [NOTHING, refused("already_claimed"), refused("files_conflict"), refused("invalid"), refused("not_found")]
+)
+async def test_named_task_that_is_not_to_be_had_ends_the_worker_in_good_order(answer: Answer) -> None:
+    tools = await run(Script(answer), task="t1", until_idle=None)
+
+    assert len(tools.calls) == 1
+
+
+async def test_named_task_that_is_no_longer_ours_ends_the_worker() -> None:
+    tools = await run(Script(claimed("t1.1"), refused("stale_attempt")), task="t1", until_idle=None)
+
+    assert len(tools.calls) == 2
+
+
+async def test_named_claim_that_is_refused_for_another_reason_ends_the_worker_with_it() -> None:
+    with pytest.raises(TrichromeError, match="worker_in_use"):
+        await run(Script(refused("worker_in_use")), task="t1")

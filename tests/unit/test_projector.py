@@ -6,7 +6,15 @@ from unittest.mock import NonCallableMock
 
 import pytest
 
-from trichrome.domain.events import Event, LogReopened, LogSalvaged, ProgressReported, Report, ResultSuperseded
+from trichrome.domain.events import (
+    Event,
+    LogReopened,
+    LogSalvaged,
+    ProgressReported,
+    Report,
+    ResultSuperseded,
+    SessionEnded,
+)
 from trichrome.store.projector import UNSEEN, fold_in
 
 EVENTS: tuple[Event, ...] = (
@@ -14,6 +22,7 @@ EVENTS: tuple[Event, ...] = (
     LogSalvaged(holes=()),
     ProgressReported(attempt=1, note="half"),
     ResultSuperseded(attempt=1, worker="w", outcome="completed", report=Report("late"), digest="d"),
+    SessionEnded(worker="w", runner="claude", reason="it ended", attempt=1),
 )
 
 

@@ -114,3 +114,17 @@ def test_what_is_no_word_is_refused(name: str) -> None:
 def test_one_line_is_cut_where_it_is_too_long() -> None:
     assert text.one_line(" a\n\tb\x1b[2J  c ") == "a b[2J c"
     assert text.one_line("x" * 11, most=10) == "xxxxxxx..."
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("", ""),
+        (" a\n\x1b[2J ", "a\n[2J"),
+        ("x" * 20, "x" * 20),
+        ("x" * 21, "x" * 16 + " ..."),
+        ("ä" * 11, "ä" * 8 + " ..."),
+    ],
+)
+def test_a_text_is_shortened_to_bytes_and_keeps_its_beginning(said: str, kept: str) -> None:
+    assert text.shortened(said, limit=20) == kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -28,14 +28,24 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "retry": "steering",
         "approve": "steering",
         "reject": "steering",
+        "merge": "merge",
     },
     "Working with runs": {
         "wait": "wait",
         "pause": "steering",
         "resume": "steering",
     },
+    "Workers": {
+        "start": "start",
+        "stop": "stop",
+        "restart": "stop",
+        "scale": "scale",
+    },
     "Looking": {
         "status": "status",
+        "workers": "workers",
+        "logs": "logs",
+        "workspaces": "workspaces",
         "explain": "tasks",
         "events": "events",
     },
@@ -64,9 +74,12 @@ _NEXT: Final = "`trichrome COMMAND --help` tells more, with an example. New here
 
 
 class _Commands(Mapping[str, TyperCommand]):
-    """The commands by name; looking one up imports its module."""
+    """The commands by name, without some; looking one up imports its module."""
 
-    _modules: Final = {name: module for group in GROUPS.values() for name, module in group.items()}
+    def __init__(self, without: Collection[str]) -> None:
+        self._modules = {
+            name: module for group in GROUPS.values() for name, module in group.items() if name not in without
+        }
 
     def __getitem__(self, name: str) -> TyperCommand:
         app = import_module(f"trichrome.cli.{self._modules[name]}").app
@@ -87,20 +100,26 @@ class _Root(TyperGroup):
         """Write each group with its commands and what they do."""
         room = formatter.width - 4 - max(map(len, self.commands))
         for title, names in GROUPS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(room)) for name in names])
+            rows = [(name, self.commands[name].get_short_help_str(room)) for name in names if name in self.commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def commands(*, about: str = _ABOUT, after: str = _NEXT, without: Collection[str] = ()) -> TyperGroup:
+    """The command `trichrome`, with all that it can do but for some; `about` and `after` frame its help."""
+    return _Root(
+        name="trichrome",
+        help=about,
+        epilog=after,
+        commands=cast("dict[str, Any]", _Commands(without)),
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line; answers the exit code."""
-    root = _Root(
-        name="trichrome",
-        help=_ABOUT,
-        epilog=_NEXT,
-        commands=cast("dict[str, Any]", _Commands()),
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
     if sys.stdout is None:
         _last_word("standard output is closed, so nothing was done.")
         return 1
@@ -108,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the terminal's alphabet may be small
     try:
-        root.main(args=_asked(arguments), prog_name="trichrome")
+        commands().main(args=_asked(arguments), prog_name="trichrome")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except OSError as error:

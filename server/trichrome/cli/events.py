@@ -63,7 +63,7 @@ def _events(c: Coordinator, after: int, *, follow: bool) -> Iterator[Recorded]:
             if not follow:
                 return
             watch.sleep(mark, at_most_seconds=_NAP_SECONDS)
-            _check_reader()
+            check_reader()
     finally:
         watch.close()
 
@@ -77,7 +77,7 @@ def _before_last(view: Reading, wanted: int) -> int:
     return found[0].position - 1 if found else 0
 
 
-def _check_reader() -> None:
+def check_reader() -> None:
     """End like a write to a pipe that nobody reads any more, although there is nothing to write.
 
     Raises:

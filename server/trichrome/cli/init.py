@@ -23,6 +23,11 @@ MEANING: Final = {
     "on_lead_gone": 'What a run does when whoever created it is gone: "continue" or "pause".',
     "backup_every_hours": "How old the newest automatic backup may become while the log moves. 0 for none.",
     "backups_kept": "How many automatic backups are kept; those that you ask for are never pruned.",
+    "runner": "What `trichrome start` starts sessions with: auto, claude, api, offline, or script:COMMAND.",
+    "session_memory_mib": "Memory that one session of a worker may hold, with all that it starts.",
+    "session_processes": "How many processes it may run at a time.",
+    "stop_grace_seconds": "How long sessions may go on once a stop is wanted.",
+    "restart_backoff_seconds": "The pause after a session that failed; it doubles with each further one in a row.",
     "log_level": "What is written to .trichrome/logs: debug, info, warning or error.",
 }
 """What each setting means, in a line."""

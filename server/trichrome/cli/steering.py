@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +12,7 @@ from trichrome.cli.output import Json, document, new_app, say
 from trichrome.cli.project import opened
 
 if TYPE_CHECKING:
+    from trichrome.bootstrap import Project
     from trichrome.coordinator import Caller, Coordinator
     from trichrome.domain.runs import Run
     from trichrome.domain.tasks import Task
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
 app = new_app()
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="A task, such as t17.")]
-RunName = Annotated[str | None, typer.Argument(metavar="RUN", help="A run, such as r3.", show_default=False)]
+Named = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN|ROLE", help="A run, such as r3, or a role of supervised workers.", show_default=False),
+]
+All = Annotated[bool, typer.Option("--all", help="Every role that the supervisor keeps workers of.")]
+
+_RUN: Final = re.compile(r"r\d+")
 
 
 def _on_task(as_json: bool, act: Callable[[Coordinator], Task]) -> None:
@@ -121,17 +129,64 @@ def _which(c: Coordinator, *, paused: bool) -> str:
     return f"say which run. What {kind}: {told}." if told else f"no run {kind} now."
 
 
+def _on_roles(as_json: bool, named: str | None, *, paused: bool) -> None:
+    """Let supervised workers of one role, or of all, start nothing more, or go on."""
+    from trichrome.supervisor import control
+
+    with opened(as_json) as project:
+        roles = _meant_roles(project, named)
+        wall = project.coordinator.clock.now().wall
+
+        def change(orders: control.Orders) -> None:
+            before = set(orders.get("paused", ()))
+            orders["paused"] = sorted(before | roles if paused else before - roles)
+            if not paused:
+                orders["resume"] = {**orders.get("resume", {}), **dict.fromkeys(sorted(roles), wall)}
+
+        wanted = control.give(project.coordinator, project.data, change)
+    if as_json:
+        document({"paused": wanted["paused"]})
+    elif paused:
+        say(f"Paused: {', '.join(sorted(roles))}. Its workers start nothing more; what runs goes on.")
+    else:
+        say(f"{', '.join(sorted(roles))}: workers go on, parked ones too.")
+
+
+def _meant_roles(project: Project, named: str | None) -> set[str]:
+    """The role that is named, or every role of the fleet."""
+    from trichrome.coordinator import supervision
+    from trichrome.supervisor import control
+
+    if named is not None:
+        control.check_scale(0, named, known=project.roles.names, concurrency=None)
+        return {named}
+    fleet = supervision.fleet(project.coordinator) or {"workers": []}
+    return {worker["role"] for worker in fleet["workers"]}
+
+
 @app.command(epilog="Example: trichrome pause r3")
-def pause(run: RunName = None, as_json: Json = False) -> None:
-    """Let nothing more of a run be claimed; what runs goes on."""
+def pause(what: Named = None, everything: All = False, as_json: Json = False) -> None:
+    """Let nothing more of a run be claimed, or let a role's supervised workers start nothing; what runs goes on."""
     from trichrome.coordinator import runs
 
-    _on_run(as_json, run, runs.pause, paused=False)
+    if _is_role(what, everything=everything):
+        _on_roles(as_json, what, paused=True)
+    else:
+        _on_run(as_json, what, runs.pause, paused=False)
 
 
 @app.command(epilog="Example: trichrome resume r3")
-def resume(run: RunName = None, as_json: Json = False) -> None:
-    """Let a paused run go on."""
+def resume(what: Named = None, everything: All = False, as_json: Json = False) -> None:
+    """Let a paused run, or a role's paused and parked workers, go on."""
     from trichrome.coordinator import runs
 
-    _on_run(as_json, run, runs.resume, paused=True)
+    if _is_role(what, everything=everything):
+        _on_roles(as_json, what, paused=False)
+    else:
+        _on_run(as_json, what, runs.resume, paused=True)
+
+
+def _is_role(what: str | None, *, everything: bool) -> bool:
+    if everything and what is not None:
+        raise typer.BadParameter("give a name or --all, not both.", param_hint="RUN|ROLE")
+    return everything or (what is not None and _RUN.fullmatch(what) is None)

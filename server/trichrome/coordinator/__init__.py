@@ -3,6 +3,6 @@
 One module a family of verbs; each takes the `Coordinator` (what the project is) and the `Caller` (who asks).
 """
 
-from trichrome.coordinator.context import OPERATOR, Caller, Coordinator, Senses, Settings
+from trichrome.coordinator.context import OPERATOR, Caller, Coordinator, Senses, Settings, Traces
 
-__all__ = ["OPERATOR", "Caller", "Coordinator", "Senses", "Settings"]
+__all__ = ["OPERATOR", "Caller", "Coordinator", "Senses", "Settings", "Traces"]

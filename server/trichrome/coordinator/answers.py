@@ -71,11 +71,21 @@ class DependencyResult(TypedDict, total=False):
     artifacts: list[str]
 
 
+class EarlierText(TypedDict):
+    """How the last attempt ended that gave the task back or failed, in the words of whoever ended it."""
+
+    attempt: str
+    ended: str
+    by: str
+    summary: str
+
+
 class Claimed(TypedDict, total=False):
     """The answer of claim_task."""
 
     attempt: Required[str | None]
     task: Work
+    earlier: EarlierText
     dependencies: list[DependencyResult]
     resumed: bool
     next: Required[str]

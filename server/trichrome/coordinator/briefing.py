@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from trichrome.coordinator.answers import DependencyResult, FeedbackText, ReviewedText, Work
-from trichrome.domain.events import Report
+from typing import Final
+
+from trichrome.coordinator.answers import DependencyResult, EarlierText, FeedbackText, ReviewedText, Work
+from trichrome.domain.events import AttemptFailed, AttemptReleased, Report
 from trichrome.domain.ids import TaskId
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Reading
+
+_NEWEST_EVENTS: Final = 20
+"""How many of a task's events are looked through for how it ended before."""
 
 
 def brief(view: Reading, task: Task) -> tuple[Work, list[DependencyResult]]:
@@ -34,6 +39,24 @@ def result(view: Reading, task: Task) -> Report | None:
         return None
     reports = (each for each in view.reports(task.id) if each.attempt.number == task.result and not each.superseded)
     return next((each.report for each in reports), None)
+
+
+def earlier(view: Reading, task: Task) -> EarlierText | None:
+    """Why the task is to be done again, where its last attempt but the live one was given back or failed."""
+    for each in reversed(view.newest_events(task.id, limit=_NEWEST_EVENTS)):
+        match each.event:
+            case AttemptReleased(attempt=number, reason=said):
+                return {"attempt": f"{task.id}.{number}", "ended": "released", "by": each.actor, "summary": said}
+            case AttemptFailed(attempt=number, report=report):
+                return {
+                    "attempt": f"{task.id}.{number}",
+                    "ended": "failed",
+                    "by": each.actor,
+                    "summary": report.summary,
+                }
+            case _:
+                pass
+    return None
 
 
 def _reviewed(view: Reading, review: Task) -> ReviewedText:

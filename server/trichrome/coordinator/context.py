@@ -8,6 +8,7 @@ from typing import Final
 
 from trichrome.clock import Clock
 from trichrome.domain.events import OnLeadGone
+from trichrome.domain.ids import AttemptId
 from trichrome.store.port import Store
 
 OPERATOR_NAME: Final = "operator"
@@ -36,18 +37,35 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """What a session has left of its work; None where that cannot be seen.
+
+    Attributes:
+        changed: whether its workspace is not what it was given.
+        worked: whether it used a tool that is not ours.
+    """
+
+    changed: bool | None = None
+    worked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Senses:
-    """What can be seen of this machine's processes and files besides that a process lives; for show.
+    """What can be seen of this machine's processes and files besides that a process lives.
+
+    All but `traces` is for show.
 
     Attributes:
         is_stopped: whether the process (pid, start) is there, and does not run until somebody lets it.
         at_work: of a client and its server, the name and the age in seconds of what the client runs for its work.
         changed_at: when a file last changed, in seconds since 1970; None where it cannot be seen.
+        traces: what the one session that calls has left, where it was started to change files in a place of its own.
     """
 
     is_stopped: Callable[[tuple[int, int]], bool] = lambda _process: False
     at_work: Callable[[tuple[int, int], tuple[int, int]], Sequence[tuple[str, float]]] = lambda _client, _server: ()
     changed_at: Callable[[str], float | None] = lambda _path: None
+    traces: Callable[[], Traces] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +103,18 @@ class Caller:
         roles: the roles it may serve; None for all.
         agent: the agent inside it, when a hook said so.
         known: whether `principal` and `agent` together mean one agent and no other.
+        one_task: whether its session was started for one task, and is to end with it.
+        had: the attempt that such a session has had, or has.
+        task: the task that such a session was started for, where its starter said so.
     """
 
     principal: str
     roles: tuple[str, ...] | None = None
     agent: str | None = None
     known: bool = True
+    one_task: bool = False
+    had: AttemptId | None = None
+    task: str | None = None
 
 
 OPERATOR: Final = Caller(principal=OPERATOR_NAME)

@@ -1,4 +1,4 @@
-"""What a request is expected to cost, before anything is created."""
+"""What a request is expected to cost, before anything is created, and what tokens cost that were used."""
 
 from __future__ import annotations
 
@@ -47,6 +47,31 @@ def expected(parts: Mapping[str, int]) -> tuple[int, float]:
             continue
         usd += count * float(price.total_price)
     return tokens, round(usd, 2)
+
+
+def price(usage: Mapping[str, Mapping[str, int]]) -> float | None:
+    """What tokens cost in US dollars by list prices; None for no tokens, or where a model has no known price.
+
+    Args:
+        usage: by model id, how many `input` (what a cache gave or took excluded), `output`, `cache_read` and
+            `cache_write`.
+    """
+    from genai_prices import Usage, calc_price
+
+    usd = 0.0
+    for model, tokens in usage.items():
+        read, written = tokens.get("cache_read", 0), tokens.get("cache_write", 0)
+        counted = Usage(
+            input_tokens=tokens.get("input", 0) + read + written,
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            output_tokens=tokens.get("output", 0),
+        )
+        try:
+            usd += float(calc_price(counted, model, provider_id="anthropic").total_price)
+        except LookupError:
+            return None
+    return usd if usage else None
 
 
 def _model(roles: Roles, role: str) -> str:

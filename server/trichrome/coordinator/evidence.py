@@ -15,7 +15,7 @@ from trichrome import logs
 from trichrome.coordinator import liveness, signs
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import is_here, is_server_gone
+from trichrome.coordinator.principals import is_here, is_server_gone, supervisor_of
 from trichrome.domain.evidence import (
     Child,
     Evidence,
@@ -70,6 +70,8 @@ class Witness:
             lines.append(f"What helps: {said.help}.")
         if seen.attempt is not None and seen.gone is None:
             lines.append(f"{seen.attempt} ends when it reports, {self._end(seen, self.held[worker.name])}.")
+        if seen.supervisor is not None:
+            lines.append(f"Its supervisor (process {seen.supervisor}) looks after it.")
         marks = [told(sign) for sign in sorted(seen.signs, key=lambda sign: sign.ago)]
         if seen.transcript is not None:
             marks.append(f"its transcript grew {lasting(seen.transcript)} ago")
@@ -77,6 +79,9 @@ class Witness:
 
     def _end(self, seen: Evidence, live: LiveAttempt) -> str:
         """What else than its report ends an attempt, and when."""
+        if seen.supervisor is not None:
+            over = "" if live.ceiling_in is None else f", or in {lasting(live.ceiling_in)}, when its time is over"
+            return f"or when its supervisor ends it{over}"
         gone = f"nothing is heard of it for {lasting(seen.free_in)}" if seen.free_in is not None else "its client ends"
         if live.ceiling_in is not None:
             return f"when {gone}, or in {lasting(live.ceiling_in)}, when its time is over"
@@ -89,10 +94,11 @@ class Witness:
         live = self.held.get(worker.name)
         principal = live.principal if live is not None else self._view.principal(worker.principal)
         seen = (*self._told(worker, principal), *self._called(worker, live))
-        is_decisive = principal is None or liveness.is_lease_decisive(self._c, principal)
+        supervisor = supervisor_of(self._c, principal) if principal is not None else None
+        is_decisive = supervisor is None and (principal is None or liveness.is_lease_decisive(self._c, principal))
         return Evidence(
             attempt=None if live is None else str(live.attempt),
-            gone=self._gone(principal, live),
+            gone=self._gone(principal, live) if supervisor is None else None,
             client=self._client(principal),
             server=self._server(principal),
             lapsed=live is not None and live.lapsed,
@@ -103,6 +109,7 @@ class Witness:
             signs=seen,
             transcript=self._transcript(principal),
             children=() if live is None or any(sign.kind != "called" for sign in seen) else self._children(principal),
+            supervisor=supervisor,
         )
 
     def _gone(self, principal: Principal | None, live: LiveAttempt | None) -> str | None:

@@ -33,6 +33,7 @@ from trichrome.domain.events import (
     RunCreated,
     RunPaused,
     RunResumed,
+    SessionEnded,
     TaskAmended,
     TaskCancelled,
     TaskClaimed,
@@ -102,6 +103,8 @@ def sentence(stream: str, event: Event) -> str:
             return f"{event.by} amended its {_amended(event)}"
         case AttemptNumbersRaised():
             return f"attempt numbers up to {event.to} were set aside"
+        case SessionEnded():
+            return _session(stream, event)
         case RunCreated():
             return f"{event.lead} began run {event.run}"
         case RunPaused():
@@ -134,6 +137,22 @@ def _completed(stream: str, event: TaskCompleted) -> str:
         return f"{event.approved_by} approved {stream}.{event.attempt}: completed"
     verdict = "" if event.outcome == "completed" else f" with verdict {event.outcome}"
     return f"{stream}.{event.attempt} completed it{verdict}"
+
+
+def _session(stream: str, event: SessionEnded) -> str:
+    """How a session ended, what it took, what it was not allowed, and where it can be read."""
+    whose = (
+        f"{event.worker}'s session"
+        if event.attempt is None
+        else f"{event.worker}'s session for {stream}.{event.attempt}"
+    )
+    tokens = sum(sum(each.values()) for each in (event.usage or {}).values())
+    took = [f"${event.cost_usd:.4f}"] if event.cost_usd is not None else []
+    took += [f"{tokens:,} tokens"] if tokens else []
+    parts = [f"{whose} ended: {_quoted(event.reason)}", *([" and ".join(took)] if took else [])]
+    parts += [f"not allowed: {one_line(', '.join(event.denials), most=QUOTED_CHARS)}"] if event.denials else []
+    parts += [f"transcript: {one_line(event.transcript)}"] if event.transcript is not None else []
+    return "; ".join(parts)
 
 
 def _amended(event: TaskAmended) -> str:

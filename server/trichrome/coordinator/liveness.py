@@ -1,8 +1,9 @@
 """Whether the worker behind a running attempt is still there, and what to do when it is not.
 
 A live client is never rescued by lease. What ends an attempt here: its client's exit, seen on this machine; the lapse
-of a lease, only where the client cannot be seen (another machine, boot or pid namespace, or a named worker); and the
-ceiling of the attempt. Any live server or command may sweep; a rescue names the principal that it saw dead, so two
+of a lease, only where the client cannot be seen (another machine, boot or pid namespace, or a named worker that nobody
+supervises); and the ceiling of the attempt. While a supervisor lives, it alone knows why a client of it ended, so only
+the ceiling holds for those. Any live server or command may sweep; a rescue names the principal that it saw dead, so two
 sweeps, or a sweep and an adoption, cannot both win.
 
 Looking costs next to nothing while there is nothing to see: a `Lookout` reads the log again only when that, a process
@@ -17,7 +18,13 @@ from typing import Final, Self
 
 from trichrome.coordinator import consequences, runs
 from trichrome.coordinator.context import Coordinator
-from trichrome.coordinator.principals import disconnect_gone, introduce_again, is_here, is_lease_asked
+from trichrome.coordinator.principals import (
+    disconnect_gone,
+    introduce_again,
+    is_here,
+    is_lease_asked,
+    supervisor_of,
+)
 from trichrome.domain import decisions
 from trichrome.domain.ids import AttemptId
 from trichrome.domain.tasks import Task
@@ -37,6 +44,8 @@ second, which doubles from time to time."""
 def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
     """Why an attempt's worker counts as gone; None while it does not."""
     principal = live.principal
+    if principal is not None and supervisor_of(c, principal) is not None:
+        return None
     if principal is not None and not is_lease_decisive(c, principal):
         return why_client_gone(c, principal)
     if not live.lapsed:
@@ -49,8 +58,12 @@ def why_gone(c: Coordinator, live: LiveAttempt) -> str | None:
 
 
 def is_lease_decisive(c: Coordinator, principal: Principal) -> bool:
-    """Whether a principal's leases end its attempts: of a named worker, and where its client cannot be seen."""
-    return principal.name is not None or principal.client is None or not is_here(c, principal)
+    """Whether a principal's leases end its attempts: where its client cannot be seen, or may leave a named worker.
+
+    The client of a supervised worker is its session, and nobody else goes on with it once both are gone.
+    """
+    may_leave = principal.name is not None and principal.supervisor is None
+    return may_leave or principal.client is None or not is_here(c, principal)
 
 
 def why_client_gone(c: Coordinator, principal: Principal) -> str | None:

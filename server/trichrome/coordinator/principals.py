@@ -10,7 +10,7 @@ from trichrome.coordinator.context import OPERATOR_NAME, Caller, Coordinator
 from trichrome.domain.decisions import Standing
 from trichrome.domain.tasks import Attempt
 from trichrome.errors import ConflictError, InvalidError
-from trichrome.store.port import Principal, Reading, Worker, Writing
+from trichrome.store.port import NOBODYS_LEASE_SECONDS, Principal, Reading, Worker, Writing
 
 RESERVED: Final = frozenset({OPERATOR_NAME, "trichrome"})
 """Names that the log gives to somebody else: the person at the shell, and what happens by itself."""
@@ -49,7 +49,7 @@ def _give_time(c: Coordinator, tx: Writing, newcomer: Principal) -> None:
     known = tx.principals()
     for each in known:
         if (
-            not _is_same_machine(each.machine, newcomer.machine)
+            not is_same_machine(each.machine, newcomer.machine)
             and _is_of_this_boot(c, each)
             and not is_lease_asked(known, each)
         ):
@@ -69,13 +69,46 @@ def _check_name(c: Coordinator, tx: Reading, principal: Principal, name: str) ->
                 "TRICHROME_WORKER.",
                 code="worker_in_use",
             )
-    bearer = tx.worker(name)
-    owner = tx.principal(bearer.principal) if bearer is not None else None
-    if bearer is not None and (owner is None or owner.name != name):
+    if _is_given_away(tx, name):
         raise ConflictError(
             f"The name {name!r} was given to another worker already. Choose another TRICHROME_WORKER.",
             code="worker_in_use",
         )
+
+
+def may_bear(c: Coordinator, view: Reading, name: str) -> bool:
+    """Whether a new server may be this named worker: nobody serves it, and no other worker was given its name."""
+    is_served = any(each.name == name and not is_server_gone(c, view, each) for each in view.principals())
+    return name not in RESERVED and not is_served and not _is_given_away(view, name)
+
+
+def keep_name(c: Coordinator, name: str, *, role: str) -> bool:
+    """Keep a name for a named worker that has not connected yet; False where it cannot have that name."""
+    with c.store.writing(actor="trichrome", causation="hire") as tx:
+        if not may_bear(c, tx, name):
+            return False
+        if tx.worker(name) is None:
+            kept = Principal(
+                id=f"kept-{name}",
+                machine=c.machine or ("", "", ""),
+                server=(0, 0),
+                client=None,
+                session=None,
+                name=name,
+                role=role,
+                lease_seconds=NOBODYS_LEASE_SECONDS,
+                connected=False,
+            )
+            tx.put_principal(kept)
+            tx.put_worker(Worker(name, kept.id, None, role))
+    return True
+
+
+def _is_given_away(view: Reading, name: str) -> bool:
+    """Whether a name is that of a worker which does not bear it by its own choice."""
+    bearer = view.worker(name)
+    owner = view.principal(bearer.principal) if bearer is not None else None
+    return bearer is not None and (owner is None or owner.name != name)
 
 
 def disconnect_gone(c: Coordinator) -> None:
@@ -204,10 +237,10 @@ def former_worker(c: Coordinator, tx: Reading, caller: Caller) -> Worker | None:
 
 def is_here(c: Coordinator, principal: Principal) -> bool:
     """Whether process ids of a principal mean something here."""
-    return c.machine is not None and _is_same_machine(principal.machine, c.machine)
+    return c.machine is not None and is_same_machine(principal.machine, c.machine)
 
 
-def _is_same_machine(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:
+def is_same_machine(one: tuple[str, str, str], other: tuple[str, str, str]) -> bool:
     """One boot and one pid namespace; a host's name changes with its network."""
     return one[1:] == other[1:]
 
@@ -216,12 +249,19 @@ def _is_of_this_boot(c: Coordinator, principal: Principal) -> bool:
     return principal.machine[1] == c.clock.now().boot
 
 
+def supervisor_of(c: Coordinator, principal: Principal) -> int | None:
+    """The process that looks after a principal's worker, while it is seen to live."""
+    supervisor = principal.supervisor
+    is_there = supervisor is not None and is_here(c, principal) and c.is_alive(supervisor)
+    return supervisor[0] if supervisor is not None and is_there else None
+
+
 def is_lease_asked(known: Iterable[Principal], principal: Principal) -> bool:
     """Whether a principal has to show by its lease that it is there, since not all known ones see its processes."""
     return (
         principal.name is not None
         or principal.client is None
-        or not all(_is_same_machine(each.machine, principal.machine) for each in known)
+        or not all(is_same_machine(each.machine, principal.machine) for each in known)
     )
 
 
@@ -254,7 +294,7 @@ def is_same_client(one: Principal, other: Principal) -> bool:
         return one.name == other.name
     if one.session is not None and one.session == other.session:
         return True  # wherever it was resumed; the number of a process means something on its machine only
-    return one.client is not None and one.client == other.client and _is_same_machine(one.machine, other.machine)
+    return one.client is not None and one.client == other.client and is_same_machine(one.machine, other.machine)
 
 
 def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> Standing:

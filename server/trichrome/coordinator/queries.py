@@ -175,7 +175,15 @@ def status(c: Coordinator) -> Status:
         }
         if leaderless := runs.leaderless(c, view):
             answer["leaderless"] = [str(run.id) for run in leaderless]
+        if spent := view.spent():
+            answer["spend_usd"] = round(spent, 4)
     return answer
+
+
+def workers(c: Coordinator) -> list[WorkerLine]:
+    """Every worker that is connected or holds an attempt, and what it is doing."""
+    with c.store.reading() as view:
+        return _workers(c, view, view.live_attempts())
 
 
 def _open(view: Reading) -> Iterator[Task]:

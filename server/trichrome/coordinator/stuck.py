@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from trichrome.coordinator import supervision
 from trichrome.coordinator.answers import NeedsHelp
 from trichrome.coordinator.context import Coordinator
 from trichrome.coordinator.evidence import Witness
@@ -65,6 +66,7 @@ class _Search:
         self._asking = {sign.principal for sign in view.signs() if sign.kind == "prompt_opened"}
         self._known: dict[TaskId, Stop | None] = {}
         self._dependencies: dict[TaskId, Sequence[TaskId]] = {}
+        self._staff: dict[str, list[supervision.Document]] = {}
 
     def stops(self, chosen: Iterable[Task]) -> list[Stop]:
         """What stops each of the tasks, by itself or from below."""
@@ -137,10 +139,14 @@ class _Search:
         run = self._view.run(task.run)
         if run is not None and run.paused:
             return _stop(task, f"{task.run} is paused", f"`trichrome resume {task.run}`", at=task.run)
-        serving = [worker for worker in self._connected if worker.role in {None, task.role}]
+        staff = self._staff_of(task.role)
+        serving = {worker.name for worker in self._connected if worker.role in {None, task.role}}
+        serving.update(worker["name"] for worker in staff if _comes(worker))
         if not serving:
+            if staff:
+                return _kept(task, staff[0])
             return None if _may_still_come(self._c, self._view, task) else _nobody(task)
-        if task.author is not None and all(worker.name == task.author for worker in serving):
+        if serving == {task.author}:
             another = f"start another {task.role} worker"
             return _stop(
                 task,
@@ -158,6 +164,11 @@ class _Search:
         if said is None or said.state != "waiting_for_human" or (said.since or 0.0) < ANSWER_SECONDS:
             return None
         return _stop(task, f"{task.attempt.worker} waits for a person at a permission prompt", said.help)
+
+    def _staff_of(self, role: str) -> list[supervision.Document]:
+        if role not in self._staff:
+            self._staff[role] = supervision.staff(self._c, self._view, role)
+        return self._staff[role]
 
     def _in_review(self, task: Task) -> Stop | None:
         review = self._view.task(task.review_task) if task.review_task is not None else None
@@ -201,6 +212,18 @@ def _nobody(task: Task) -> Stop:
         f"no {task.role} worker is connected",
         f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
     )
+
+
+def _comes(worker: supervision.Document) -> bool:
+    """Whether a supervised worker takes up work by itself, now or once a usage limit is over."""
+    return worker["state"] in {"idle", "starting", "working"} or (worker["state"] == "parked" and "until" in worker)
+
+
+def _kept(task: Task, worker: supervision.Document) -> Stop:
+    """A task whose supervised workers are all kept from working."""
+    why = f"{worker['name']} is {worker['state']}"
+    why += f": {worker['reason']}" if "reason" in worker else ""
+    return _stop(task, why, f"`trichrome resume {task.role}`, once that is mended")
 
 
 def _may_still_come(c: Coordinator, view: Reading, task: Task) -> bool:

@@ -110,6 +110,23 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Fail:
+    """End a live attempt that its worker did not report, because the worker's session is over.
+
+    Attributes:
+        report: how it ended, in the words of whoever ended it.
+        retry: whether the task may be tried again.
+        delay_seconds: the back-off, should it be.
+    """
+
+    attempt: int
+    principal: str
+    report: Report
+    retry: bool = True
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Rescue:
     """End the attempt of a worker that is gone. `principal` is the one seen dead; if the owner changed, nothing."""
 
@@ -201,6 +218,7 @@ Command = (
     | TakeUp
     | EndAttempt
     | Release
+    | Fail
     | Rescue
     | Expire
     | NoteProgress
@@ -231,6 +249,10 @@ def decide(task: Task, command: Command) -> list[TaskEvent]:
             if not _is_live(task, command.attempt, command.principal):
                 return []
             return [AttemptReleased(attempt=command.attempt, reason=command.reason, by=command.by)]
+        case Fail():
+            if not _is_live(task, command.attempt, command.principal):
+                return []
+            return [_failed(task, command, digest=None)]
         case Rescue():
             return _rescue(task, command)
         case Expire():
@@ -362,11 +384,7 @@ def _ended(task: Task, command: EndAttempt) -> TaskEvent:
         case "released":
             return AttemptReleased(attempt=number, reason=report.summary, by=command.worker, digest=digest)
         case "failed":
-            tries = task.tries + 1
-            if command.retry and tries < task.max_attempts:
-                return AttemptFailed(attempt=number, report=report, digest=digest, delay_seconds=command.delay_seconds)
-            why = f"failed {tries} of {task.max_attempts} tries" if command.retry else "failed for good"
-            return TaskFailed(reason=why, attempt=number, report=report, digest=digest)
+            return _failed(task, command, digest=digest)
         case "approved" | "changes":
             if task.reviews is None:
                 raise InvalidError(
@@ -381,6 +399,15 @@ def _ended(task: Task, command: EndAttempt) -> TaskEvent:
             return TaskCompleted(attempt=number, report=report, digest=digest)
         case _:
             assert_never(command.outcome)
+
+
+def _failed(task: Task, command: EndAttempt | Fail, *, digest: str | None) -> AttemptFailed | TaskFailed:
+    """What a failed try brings; the digest is that of the worker's own report."""
+    number, report, tries = command.attempt, command.report, task.tries + 1
+    if command.retry and tries < task.max_attempts:
+        return AttemptFailed(attempt=number, report=report, digest=digest or "", delay_seconds=command.delay_seconds)
+    why = f"failed {tries} of {task.max_attempts} tries" if command.retry else "failed for good"
+    return TaskFailed(reason=why, attempt=number, report=report, digest=digest)
 
 
 def _rescue(task: Task, command: Rescue) -> list[TaskEvent]:

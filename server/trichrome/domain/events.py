@@ -7,6 +7,7 @@ with an upcast in the codec. Optional fields carry their defaults, so that the l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -156,7 +157,10 @@ class AttemptExpired:
 
 @dataclass(frozen=True)
 class AttemptFailed:
-    """The worker reported failure and the task may be tried again after `delay_seconds`."""
+    """The worker reported failure, or its session ended without a report; another try may begin after `delay_seconds`.
+
+    `digest` is that of the worker's report; empty where somebody else says how it ended.
+    """
 
     attempt: int
     report: Report
@@ -270,6 +274,33 @@ class AttemptNumbersRaised:
     to: int
 
 
+@dataclass(frozen=True)
+class SessionEnded:
+    """A session that a supervisor started for the task is over.
+
+    Attributes:
+        worker: who it was.
+        runner: what started it.
+        reason: why it ended, in a sentence.
+        attempt: the number of the attempt that it had; None where it claimed nothing.
+        session: its id, where its program has one.
+        usage: tokens by model id: `input`, `output`, `cache_read`, `cache_write`.
+        cost_usd: what it cost; None where nobody knows.
+        denials: tools that it was not allowed to use.
+        transcript: where its program keeps it.
+    """
+
+    worker: str
+    runner: str
+    reason: str
+    attempt: int | None = None
+    session: str | None = None
+    usage: Mapping[str, Mapping[str, int]] | None = None
+    cost_usd: float | None = None
+    denials: tuple[str, ...] = ()
+    transcript: str | None = None
+
+
 # --- messages, notes, the log itself ----------------------------------------------------------------------------------
 
 
@@ -343,6 +374,7 @@ TaskEvent = (
     | TaskRetried
     | TaskAmended
     | AttemptNumbersRaised
+    | SessionEnded
 )
 RunEvent = RunCreated | RunPaused | RunResumed
 MessageEvent = MessageSent | MessageDelivered

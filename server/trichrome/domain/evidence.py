@@ -69,6 +69,7 @@ class Evidence:
         signs: what its hooks told, and its last call that left a trace.
         transcript: seconds since the file grew that its client writes the conversation to; None when not known.
         children: what its client started for its work, as far as that can be told from servers and launchers.
+        supervisor: the process that looks after it; None without one that lives.
     """
 
     attempt: str | None = None
@@ -81,6 +82,7 @@ class Evidence:
     signs: tuple[Seen, ...] = ()
     transcript: float | None = None
     children: tuple[Child, ...] = ()
+    supervisor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,12 @@ def _and_holds(seen: Evidence) -> str:
 
 
 def _detached(seen: Evidence) -> Judgement:
+    if seen.supervisor is not None:
+        looks = f"its supervisor (process {seen.supervisor}) looks after it"
+        if seen.attempt is None:
+            return Judgement("idle", looks)
+        help_ = "`trichrome logs` tells what became of its session"
+        return Judgement("detached", f"its server is gone; {looks}", seen.silent, help_)
     why, help_ = "its server is gone", ""
     if seen.attempt is not None and seen.free_in is not None:
         why += f"; {seen.attempt} is free in {lasting(seen.free_in)} unless it comes back"

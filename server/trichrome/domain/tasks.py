@@ -21,6 +21,7 @@ from trichrome.domain.events import (
     ProgressReported,
     ResultSuperseded,
     ReviewRequested,
+    SessionEnded,
     TaskAmended,
     TaskCancelled,
     TaskClaimed,
@@ -137,7 +138,7 @@ def evolve(task: Task, event: TaskEvent) -> Task:
         case TaskCompleted():
             ended = _over(task, "completed", event.digest) if task.state == "running" else task.attempt
             return replace(task, state="completed", attempt=ended, result=event.attempt)
-        case ProgressReported() | ResultSuperseded():
+        case ProgressReported() | ResultSuperseded() | SessionEnded():
             return task
         case DependencyCompleted():
             left = task.waiting_on - 1
@@ -165,7 +166,7 @@ def evolve(task: Task, event: TaskEvent) -> Task:
         case AttemptExpired():
             return replace(task, state=_free(task), attempt=_over(task, "expired"), tries=task.tries + 1, rescues=0)
         case AttemptFailed():
-            over = _over(task, "failed", event.digest)
+            over = _over(task, "failed", event.digest or None)
             return replace(task, state=_free(task), attempt=over, tries=task.tries + 1, rescues=0)
         case FilesReserved():
             assert task.attempt is not None

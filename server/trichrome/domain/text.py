@@ -116,6 +116,14 @@ def data(value: object, *, field: str = "data", limit: int = DATA_BYTES) -> obje
     return cleaned
 
 
+def shortened(text: str, *, limit: int) -> str:
+    """Cleaned text, cut where it is longer than `limit` bytes; its beginning is kept."""
+    cleaned = clean(text).strip()
+    if len(raw := cleaned.encode()) <= limit:
+        return cleaned
+    return f"{raw[: limit - 4].decode(errors='ignore')} ..."
+
+
 def one_line(text: str, *, most: int | None = None) -> str:
     """Cleaned text as one line, cut where it is longer than `most` characters."""
     line = " ".join(clean(text).split())

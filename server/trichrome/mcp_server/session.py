@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from trichrome import logs
@@ -48,6 +48,7 @@ class Session:
         clock: overrides the machine's own.
         client_name: how the client names itself; None until it has said anything.
         signs: what its hooks told; None until one did.
+        had: the one attempt of a supervised session, once it has begun.
     """
 
     chain: ClientChain
@@ -58,6 +59,7 @@ class Session:
     client_name: str | None = None
     principal: Principal | None = None
     signs: Signs | None = None
+    had: ids.AttemptId | None = None
     _project: Project | None = None
     _keeper: liveness.Keeper | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
@@ -86,11 +88,18 @@ class Session:
     def _opened(self) -> Project:
         from trichrome.bootstrap import open_project
         from trichrome.coordinator import principals
+        from trichrome.mcp_server.supervised import supervised
 
+        told = supervised(os.environ)
         project = open_project(flags={"durability": self.durability}, clock=self.clock)
         try:
             self._check_names(project)
+            if told is not None and self.role is not None and project.roles.policies[self.role].may_write:
+                c = project.coordinator
+                project = replace(project, coordinator=replace(c, senses=replace(c.senses, traces=told.traces)))
             principal = self._described(project)
+            if told is not None:
+                principal = replace(principal, supervisor=told.supervisor)
             principals.introduce(project.coordinator, principal)
         except BaseException:
             project.close()
@@ -171,11 +180,20 @@ class Session:
 
         coordinator = self.project().coordinator
         assert self.principal is not None
+        is_supervised = self.principal.supervisor is not None
         return coordinator, Caller(
             principal=self.principal.id,
             roles=None if self.role is None else (self.role,),
             known=self.client_name != CLAUDE_CODE or self.is_declared_worker,
+            one_task=is_supervised,
+            had=self.had,
+            task=os.environ.get("TRICHROME_TASK") or None if is_supervised else None,
         )
+
+    def went_on(self, attempt: str | None) -> None:
+        """Note that a call went on with an attempt, where the session has only one."""
+        if attempt is not None and self.principal is not None and self.principal.supervisor is not None:
+            self.had = ids.attempt_id(attempt)
 
     # --- keeping ------------------------------------------------------------------------------------------------------
 
@@ -231,6 +249,7 @@ class Session:
             principal=self.principal.id,
             reason="its claim was never read",
         )
+        self.had = None
 
     def leave(self) -> None:
         """Say that this server stops, if that is still possible. Attempts go on: their client decides about them."""

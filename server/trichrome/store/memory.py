@@ -14,7 +14,7 @@ from typing import Any
 
 from trichrome.clock import Clock
 from trichrome.domain import reservations, tails
-from trichrome.domain.events import Event, MessageSent, OnLeadGone, RunCreated, TaskCreated
+from trichrome.domain.events import Event, MessageSent, OnLeadGone, RunCreated, SessionEnded, TaskCreated
 from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
@@ -58,6 +58,7 @@ class _Soft:
     leases: dict[TaskId, _Lease] = field(default_factory=dict)
     offers: set[tuple[MessageId, str]] = field(default_factory=set)
     signs: dict[tuple[str, str, str], tuple[str, Sign]] = field(default_factory=dict)
+    documents: dict[str, str] = field(default_factory=dict)
 
 
 def _copied(value: Any) -> Any:
@@ -136,13 +137,18 @@ class _Transaction(FoldedTables):
         return counts
 
     def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
+        return next(iter(self._claimable(roles, worker)), None)
+
+    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
+        return self._claimable((role,), worker)[:limit]
+
+    def _claimable(self, roles: Sequence[str], worker: str) -> list[TaskId]:
         chosen = [
             task
             for task in self._views.tasks.values()
             if task.role in roles and task.author != worker and self.is_claimable(task.id)
         ]
-        best = min(chosen, key=lambda task: (task.priority, number(task.id)), default=None)
-        return best.id if best is not None else None
+        return [task.id for task in sorted(chosen, key=lambda task: (task.priority, number(task.id)))]
 
     def is_claimable(self, task: TaskId) -> bool:
         state = self._views.tasks[task]
@@ -216,6 +222,10 @@ class _Transaction(FoldedTables):
                 return lost
             lost += each.stream == tails.LOG
         return lost
+
+    def spent(self, *, after: int = 0) -> float:
+        ended = [each.event for each in self._store.log[after:] if isinstance(each.event, SessionEnded)]
+        return sum(event.cost_usd or 0.0 for event in ended)
 
     # --- appending ----------------------------------------------------------------------------------------------------
 
@@ -324,6 +334,15 @@ class _Transaction(FoldedTables):
         for key in list(self._soft.signs):
             if key[0] == principal and agent in {None, key[1]}:
                 del self._soft.signs[key]
+
+    def document(self, name: str) -> str | None:
+        return self._soft.documents.get(name)
+
+    def put_document(self, name: str, text: str | None) -> None:
+        if text is None:
+            self._soft.documents.pop(name, None)
+        else:
+            self._soft.documents[name] = text
 
     def principal(self, principal: str) -> Principal | None:
         return self._soft.principals.get(principal)

@@ -2,7 +2,7 @@
 
 Guarantees of every adapter: a transaction that returned is kept, one that raised left nothing; transactions that
 write run one after another; views equal the fold of the log at every position; what is soft (deadlines, principals,
-workers, offers) is never compared and can be made anew.
+workers, offers, documents) is never compared and can be made anew.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Principal:
         name: the worker's name, given by TRICHROME_WORKER.
         role: the one role it may serve; None for all.
         lease_seconds: how long its attempts live without renewal, where the lease decides.
+        supervisor: (pid, start) of the supervisor that started its client; None for none.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Principal:
     role: str | None
     lease_seconds: float
     connected: bool = True
+    supervisor: tuple[int, int] | None = None
 
 
 NOBODYS_LEASE_SECONDS: Final = 600.0
@@ -228,6 +230,10 @@ class Reading(Protocol):
         """The next task that one of these roles may claim now: by priority, then age; no review of own work."""
         ...
 
+    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
+        """The first tasks that one worker of a role may claim now, each if no other is, in the order of claims."""
+        ...
+
     def is_claimable(self, task: TaskId) -> bool:
         """Whether it is ready, due, in a run that is not paused, and free of file conflicts."""
         ...
@@ -310,6 +316,14 @@ class Reading(Protocol):
         """Every sign of life that is kept, of this boot: the newest of its kind of each agent."""
         ...
 
+    def spent(self, *, after: int = 0) -> float:
+        """What the sessions cost that ended above a position, in US dollars; those of unknown cost count nothing."""
+        ...
+
+    def document(self, name: str) -> str | None:
+        """A soft document: what supervisor and commands tell each other."""
+        ...
+
     def next_moment(self) -> float | None:
         """Seconds until the next due time or deadline, at least 0; None when nothing is scheduled."""
         ...
@@ -379,6 +393,10 @@ class Writing(Reading, Protocol):
 
     def drop_signs(self, principal: str, *, agent: str | None = None) -> None:
         """Forget the signs of a principal, or of one agent in it."""
+        ...
+
+    def put_document(self, name: str, text: str | None) -> None:
+        """Keep a soft document in place of the last of its name; None forgets it."""
         ...
 
     def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:

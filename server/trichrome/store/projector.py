@@ -34,6 +34,7 @@ from trichrome.domain.events import (
     RunCreated,
     RunPaused,
     RunResumed,
+    SessionEnded,
     TaskAmended,
     TaskCancelled,
     TaskClaimed,
@@ -50,7 +51,7 @@ from trichrome.domain.runs import Run
 from trichrome.domain.tasks import Task
 from trichrome.store.port import Recorded
 
-UNSEEN: Final = ("LogReopened", "LogSalvaged", "ProgressReported", "ResultSuperseded")
+UNSEEN: Final = ("LogReopened", "LogSalvaged", "ProgressReported", "ResultSuperseded", "SessionEnded")
 """Kinds of events that no view shows."""
 
 
@@ -129,7 +130,7 @@ def fold_in(tables: Tables, stream: Any, event: Event, *, position: int, recorde
                 tables.put_key(event.key, event.key_digest or "", event.task)
             if event.not_before_seconds:
                 tables.delay(event.task, event.not_before_seconds, since=recorded_at)
-        case ProgressReported() | LogReopened() | LogSalvaged() | ResultSuperseded():
+        case ProgressReported() | LogReopened() | LogSalvaged() | ResultSuperseded() | SessionEnded():
             pass
         case (
             DependencyCompleted()

@@ -1,9 +1,9 @@
-"""`trichrome demo`: real workers coordinate real work on a project, without a model, while somebody watches."""
+"""`trichrome demo`: real workers coordinate real work on a project, with or without a model, while somebody watches."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,8 +12,11 @@ from trichrome.cli.output import REFUSED, Json, document, new_app, note, one_lin
 if TYPE_CHECKING:
     from trichrome.cli.demo.place import Place
     from trichrome.cli.demo.play import Played
+    from trichrome.runners.port import Runner
 
 _INTERRUPTED = 128
+_OFFLINE: Final = "offline"
+_APART: Final = "workers with a model write, and nothing of yours is to change."
 
 app = new_app()
 
@@ -29,13 +32,17 @@ def demo(
     query: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What to look for; by default what the project is about.")
     ] = None,
+    runner: Annotated[
+        str, typer.Option(metavar="NAME", help="offline works without a model; claude, api or script:COMMAND with one.")
+    ] = _OFFLINE,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary project, where one was needed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Watch workers search, report and review, without a model.
 
     Two blue workers search the project, green writes a report of what they found, red checks every line that it
-    cites. Each is a process of its own with an MCP server of its own, as Claude instances would be.
+    cites. Each is a process of its own with an MCP server of its own, as Claude instances would be; with --runner
+    claude they are Claude instances, on a copy of the project.
     """
     if query is not None and not query.strip():
         raise typer.BadParameter("say what to look for, or leave it out.", param_hint="--query")
@@ -44,16 +51,17 @@ def demo(
         from trichrome.cli.demo.play import play
         from trichrome.cli.demo.themes import choose
 
-        with settle(folder, keep=keep) as place:
+        chosen = _runner(runner)
+        with settle(folder, keep=keep, apart=None if chosen is None else _APART) as place:
             themes = choose(place.folder, query)
             if not as_json:
-                _greet(place, themes)
-            played = play(place.project, themes, quiet=as_json)
+                _greet(place, themes, chosen)
+            played = play(place.project, themes, chosen, quiet=as_json)
             report = place.kept(played.report) if played.report is not None else None
             if as_json:
-                document(_facts(place, played, report))
+                document(_facts(place, played, report, chosen))
             else:
-                _tell(place, played, report)
+                _tell(place, played, report, chosen)
             is_kept = place.is_temporary and keep
         if is_kept:
             note(f"Kept: TRICHROME_HOME={place.folder} {program()} list")
@@ -63,8 +71,20 @@ def demo(
         raise typer.Exit(REFUSED)
 
 
-def _greet(place: Place, themes: list[str]) -> None:
-    say("No model is used: the workers search, report and compare, and say so in what they write.")
+def _runner(name: str) -> Runner | None:
+    """What starts sessions with a model; None where none is wanted."""
+    from trichrome.supervisor import choice
+
+    return None if name == _OFFLINE else choice.runner(name)
+
+
+def _greet(place: Place, themes: list[str], runner: Runner | None) -> None:
+    if runner is None:
+        say("No model is used: the workers search, report and compare, and say so in what they write.")
+    else:
+        from trichrome.cli.demo.supervised import MOST_USD
+
+        say(f"The workers are sessions of {runner.name}. No more is begun once they cost ${MOST_USD:.0f}.")
     say(f"Project {place.origin}")
     if place.why is not None:
         say(f"The demo works on a copy, {place.folder}: {place.why}")
@@ -73,7 +93,7 @@ def _greet(place: Place, themes: list[str]) -> None:
     say()
 
 
-def _facts(place: Place, played: Played, report: Path | None) -> dict[str, object]:
+def _facts(place: Place, played: Played, report: Path | None, runner: Runner | None) -> dict[str, object]:
     facts: dict[str, object] = {
         "run": played.run,
         "state": played.state,
@@ -83,9 +103,11 @@ def _facts(place: Place, played: Played, report: Path | None) -> dict[str, objec
         "attempts": played.attempts,
         "reviews": played.reviews,
         "sent_back": played.sent_back,
-        "model": "none",
+        "model": "none" if runner is None else runner.name,
         "project": str(place.origin),
     }
+    if runner is not None:
+        facts["cost_usd"] = round(played.cost_usd, 4)
     if report is not None:
         facts["report"] = str(report)
     if played.trouble is not None:
@@ -93,7 +115,7 @@ def _facts(place: Place, played: Played, report: Path | None) -> dict[str, objec
     return facts
 
 
-def _tell(place: Place, played: Played, report: Path | None) -> None:
+def _tell(place: Place, played: Played, report: Path | None, runner: Runner | None) -> None:
     say()
     if played.trouble is not None:
         say(f"The demo did not get through: {played.trouble}")
@@ -102,7 +124,8 @@ def _tell(place: Place, played: Played, report: Path | None) -> None:
     told = f"{played.tasks} tasks in {played.attempts} attempts, {_counted(played.reviews, 'review')}"
     sent_back = f"sent back {_counted(played.sent_back, 'time')}" if played.sent_back else "nothing sent back"
     verdict = f"approved by {played.approved_by}" if played.is_approved else f"the report is {played.state}"
-    say(f"{played.seconds:.1f} s: {told}, {sent_back}; {verdict}. No model was used.")
+    cost = "No model was used." if runner is None else f"It cost ${played.cost_usd:.2f}."
+    say(f"{played.seconds:.1f} s: {told}, {sent_back}; {verdict}. {cost}")
     if report is not None:
         say(f"Report: {report}")
     if not place.is_temporary:

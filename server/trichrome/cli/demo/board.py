@@ -51,15 +51,15 @@ class Board(Protocol):
 
 
 @contextmanager
-def open_board(run: str, *, quiet: bool) -> Iterator[Board]:
-    """Open what suits standard output; `quiet` shows nothing."""
+def open_board(run: str, model: str, *, quiet: bool) -> Iterator[Board]:
+    """Open what suits standard output; `quiet` shows nothing. `model` says what the workers think with."""
     if quiet:
         yield _Nothing()
     elif is_terminal():
         from rich.live import Live
 
         with Live(console=console(), auto_refresh=False, vertical_overflow="crop") as live:
-            yield _LiveBoard(run, live)
+            yield _LiveBoard(f"Run {run}, {model}", live)
     else:
         yield _Lines()
 
@@ -83,8 +83,8 @@ def _told(recorded: Recorded) -> str:
 class _LiveBoard:
     """Tasks, workers and the newest events, drawn over and over in place."""
 
-    def __init__(self, run: str, live: Live) -> None:
-        self._run = run
+    def __init__(self, title: str, live: Live) -> None:
+        self._title = title
         self._live = live
         self._newest: deque[str] = deque(maxlen=_NEWEST)
 
@@ -98,7 +98,7 @@ class _LiveBoard:
         from rich.console import Group
         from rich.text import Text
 
-        title = Text(f"Run {self._run}, without a model", style="bold")
+        title = Text(self._title, style="bold")
         title.append(f"   {snapshot.seconds:.1f} s", style="dim")
         newest = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._newest]
         parts = [_head("Tasks"), _tasks(snapshot), _head("Workers"), _workers(snapshot.workers)]

@@ -54,11 +54,11 @@ class Fleet:
 
     def start(self, role: str, project: Path, data: Path) -> None:
         """Start one worker of a role on a project."""
-        launch = OfflineRunner(wait_seconds=WAIT_SECONDS, until_idle=IDLE_WAITS).launch(role, project)
+        launch = OfflineRunner(wait_seconds=WAIT_SECONDS, until_idle=IDLE_WAITS).standing(role, project)
         inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         logs = data / "logs"
         logs.mkdir(mode=0o700, exist_ok=True)
-        path = logs / f"demo-{role}-{len(self._processes) + 1}.log"
+        path = logs / f"demo-{role}-{len(self._processes) + 1}.txt"
         with path.open("wb") as log:
             popen = subprocess.Popen(
                 launch.command,

@@ -59,14 +59,19 @@ class Place:
 
 
 @contextmanager
-def settle(folder: Path | None, *, keep: bool) -> Iterator[Place]:
+def settle(folder: Path | None, *, keep: bool, apart: str | None = None) -> Iterator[Place]:
     """Open the project of a folder (None: the one that is meant here), or a copy of it; let go of it at the end.
+
+    Args:
+        folder: what to work on.
+        keep: leave the copy where it is, should there be one.
+        apart: why it must be a copy; None where the project itself will do.
 
     Raises:
         TrichromeError: there is nothing to work on, or a setting is wrong.
     """
     origin = config.project_folder() if folder is None else config.project_folder({}, start=folder)
-    place = _undisturbed(origin)
+    place = _undisturbed(origin) if apart is None else _copy(origin, apart)
     try:
         yield place
     finally:

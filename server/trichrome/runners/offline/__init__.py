@@ -9,8 +9,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from trichrome.runners.port import Launch
+from trichrome.runners import telling
+from trichrome.runners.port import Assignment, Ending, Launch, Transcript
+
+_SAFE: Final = {"PYTHONSAFEPATH": "1"}
+"""The folder that a worker stands in may hold any module name; neither it nor what it starts may import one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +23,44 @@ class OfflineRunner:
     """Starts offline workers.
 
     Attributes:
-        wait_seconds: how long one `claim_task` blocks for work.
-        until_idle: how many waits without work end the worker; None keeps it until it is stopped.
+        wait_seconds: how long one `claim_task` of a standing worker blocks for work.
+        until_idle: how many waits without work end a standing worker; None keeps it until it is stopped.
+        name: what `--runner` calls it.
     """
 
     wait_seconds: int = 30
     until_idle: int | None = None
+    name: str = "offline"
 
-    def launch(self, role: str, project: Path) -> Launch:
-        """Describe one offline worker. Its own server takes the log from `TRICHROME_HOME`, else from `project`."""
-        command = [sys.executable, "-m", "trichrome.runners.offline", "--role", role, "--project", str(project)]
-        command += ["--wait-seconds", str(self.wait_seconds)]
+    def lacks(self) -> str | None:
+        """See `port.Runner`: nothing but this program is needed."""
+        return None
+
+    def launch(self, assignment: Assignment) -> Launch:
+        """See `port.Runner`.
+
+        It works on the project folder and not on the workspace: it changes no file of the project, and its reports
+        must outlive the session.
+        """
+        project = Path(assignment.environment.get("TRICHROME_HOME", assignment.workspace))
+        command = (*_command(assignment.role.name, project), "--task", assignment.task)
+        return Launch(command=command, environment={**assignment.environment, **_SAFE})
+
+    def standing(self, role: str, project: Path) -> Launch:
+        """Describe a worker that takes task after task. Its server takes the log from `TRICHROME_HOME`, else there."""
+        command = [*_command(role, project), "--wait-seconds", str(self.wait_seconds)]
         if self.until_idle is not None:
             command += ["--until-idle", str(self.until_idle)]
-        return Launch(command=tuple(command), environment={"TRICHROME_ROLE": role})
+        return Launch(command=tuple(command), environment={"TRICHROME_ROLE": role, **_SAFE})
+
+    def reader(self) -> telling.LineReader:
+        """See `port.Runner`."""
+        return telling.LineReader()
+
+    def ending(self, transcript: Transcript, *, code: int, errors: str) -> Ending:
+        """See `port.Runner`."""
+        return telling.ending(transcript, code=code, errors=errors)
+
+
+def _command(role: str, project: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", "trichrome.runners.offline", "--role", role, "--project", str(project))

@@ -1,4 +1,4 @@
-"""The loop of an offline worker: claim, work, report, and the next one.
+"""The loop of an offline worker: claim, work, report, and the next one; or one named task alone.
 
 Guarantees: each result is reported until the server has answered for it, over as many connections as that takes; what
 is no longer this worker's is dropped without a second report; a worker that is stopped gives back what it holds; a
@@ -10,17 +10,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
 
 from trichrome.errors import TrichromeError
+from trichrome.runners.connection import Tools, give_back
 from trichrome.runners.offline.findings import quote
 from trichrome.runners.offline.work import Result
 
 NOT_OURS: Final = frozenset({"stale_attempt", "already_reported", "not_owner", "not_found"})
 """Refusals of a report that mean: the attempt is over, or somebody else's. Drop the work and go on."""
+
+NOT_TO_BE_HAD: Final = NOT_OURS | {"already_claimed", "files_conflict", "not_permitted", "invalid"}
+"""Refusals of a named claim that mean: another worker was faster, or the task is not ready any more."""
 
 RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Pauses before a call is repeated that the server calls retryable; then its refusal stands."""
@@ -28,23 +32,7 @@ RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 REPORT_SECONDS: Final = 30.0
 """How long a stop waits for a report that is on its way, so that work that was done is not done again."""
 
-RELEASE_SECONDS: Final = 5.0
-"""How long a stop waits for the attempt to be given back; after that the server's rescue frees it."""
-
 log = logging.getLogger(__name__)
-
-
-class Tools(Protocol):
-    """The server's tools, as a worker calls them."""
-
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a tool and give its answer.
-
-        Raises:
-            TrichromeError: the server refused, with its code.
-            ConnectionError: the connection is gone; whether the call was carried out is unknown.
-        """
-        ...
 
 
 @dataclass
@@ -55,20 +43,23 @@ class Worker:
         work: does one claimed task; whatever it raises fails the attempt.
         wait_seconds: how long one `claim_task` blocks.
         until_idle: how many waits in a row without work end `run`; None never does.
+        task: the one task to take, by name; None takes one after the other.
     """
 
     role: str
     work: Callable[[Mapping[str, Any]], Awaitable[Result]]
     wait_seconds: int = 30
     until_idle: int | None = None
+    task: str | None = None
     _claimed: Mapping[str, Any] | None = field(default=None, init=False)
     _result: Result | None = field(default=None, init=False)
     _idle: int = field(default=0, init=False)
+    _is_done: bool = field(default=False, init=False)
     _running: anyio.CancelScope | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
 
     async def run(self, tools: Tools) -> None:
-        """Work until idle or stopped. A connection must outlive this call: the last word goes over it.
+        """Work until idle, done or stopped. A connection must outlive this call: the last word goes over it.
 
         Raises:
             ConnectionError: the connection is gone; call again with a new one.
@@ -79,13 +70,13 @@ class Worker:
             if self._stopping:
                 scope.cancel()
             try:
-                while self.until_idle is None or self._idle < self.until_idle:
+                while not self._is_done and (self.until_idle is None or self._idle < self.until_idle):
                     await anyio.lowlevel.checkpoint()  # a shielded report alone would never see the stop
                     await self._step(tools)
             finally:
                 self._running = None
-        if self._stopping:
-            await self._release(tools)
+        if self._stopping and self._claimed is not None:
+            await give_back(tools, self._claimed["attempt"])
 
     def stop(self) -> bool:
         """Let `run` give back what is held and return; False when it is not running, or is stopping already."""
@@ -105,9 +96,21 @@ class Worker:
                 await self._report(tools, self._claimed["attempt"], self._result)
 
     async def _claim(self, tools: Tools) -> None:
+        if self.task is not None:
+            await self._claim_named(tools, self.task)
+            return
         answer = await _patiently(tools, "claim_task", {"role": self.role, "wait_seconds": self.wait_seconds})
         self._hold(answer)
         self._idle = 0 if self._claimed else self._idle + 1
+
+    async def _claim_named(self, tools: Tools, task: str) -> None:
+        try:
+            self._hold(await _patiently(tools, "claim_task", {"task": task}))
+        except TrichromeError as refusal:
+            if refusal.code not in NOT_TO_BE_HAD:
+                raise
+            log.info("%s is not to be had: %s", task, refusal.message)
+        self._is_done = self._claimed is None
 
     def _hold(self, claim: Mapping[str, Any] | None) -> None:
         """Take what a claim answered as the work at hand; nothing, when it answered that there is none."""
@@ -128,33 +131,25 @@ class Worker:
             return Result("failed", f"The work ended with {type(error).__name__}: {quote(str(error))}")
 
     async def _report(self, tools: Tools, attempt: str, result: Result) -> None:
-        arguments = {"attempt": attempt, **result.arguments(), "claim_next": True}
+        arguments = {"attempt": attempt, **result.arguments(), "claim_next": self.task is None}
         try:
             answer = await _patiently(tools, "report_result", arguments)
         except TrichromeError as refusal:
             if refusal.code in NOT_OURS:
                 log.info("%s is no longer ours: %s", attempt, refusal.message)
-                self._hold(None)
+                self._let_go(None)
             elif result.outcome == "failed":
                 raise
             else:
                 self._result = Result("failed", f"The server refused the result: {refusal.message}", retry=False)
             return
         log.info("%s %s: %s", attempt, result.outcome, quote(result.summary))
-        self._hold(answer.get("claimed"))
+        self._let_go(answer.get("claimed"))
 
-    async def _release(self, tools: Tools) -> None:
-        if self._claimed is None:
-            return
-        attempt = self._claimed["attempt"]
-        arguments = {"attempt": attempt, "outcome": "released", "summary": "The worker was stopped."}
-        with anyio.move_on_after(RELEASE_SECONDS):
-            try:
-                await tools.call("report_result", arguments)
-            except (TrichromeError, ConnectionError) as error:
-                log.info("%s was not given back: %s", attempt, error)
-                return
-            log.info("%s given back", attempt)
+    def _let_go(self, claimed: Mapping[str, Any] | None) -> None:
+        """Go on without the task at hand, with the one that came with the answer."""
+        self._hold(claimed)
+        self._is_done = self.task is not None and self._claimed is None
 
 
 async def _patiently(tools: Tools, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

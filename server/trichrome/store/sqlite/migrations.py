@@ -215,6 +215,16 @@ def m0006_survival(db: Database) -> None:
     db.execute("update log set minimum_version = 6")
 
 
+@MIGRATIONS()
+def m0007_supervision(db: Database) -> None:
+    """Who supervises whom, what supervisor and commands tell each other, and the sessions that ended, to be summed."""
+    for column in ("supervisor_pid", "supervisor_start"):
+        db.table("principals").add_column(column, int)
+    db.execute("create table fleet (name text primary key, text text) strict, without rowid")
+    db.execute("create index events_of_sessions on events (kind) where kind = 'SessionEnded'")
+    db.execute("update log set minimum_version = 7")
+
+
 def pending(version: int) -> list[tuple[str, Any]]:
     """The statements, with their parameters, that bring a file from a version to the latest."""
     statements: list[tuple[str, Any]] = []

@@ -13,13 +13,14 @@ from trichrome.errors import StoreUnavailableError
 from trichrome.store.sqlite.connection import rows
 from trichrome.store.sqlite.looking import looking
 
-PRESENT: Final = ("principals", "workers", "worker_names", "signs")
+PRESENT: Final = ("principals", "workers", "worker_names", "signs", "fleet")
 """Tables of who is there."""
 CALLED: Final = {
     "principals": "servers",
     "workers": "their workers",
     "worker_names": "names that are taken",
     "signs": "signs of life",
+    "fleet": "what a supervisor noted",
     "leases": "deadlines of attempts",
 }
 """What people call what is in a table that may be taken over."""

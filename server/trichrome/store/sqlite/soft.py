@@ -21,7 +21,7 @@ from trichrome.store.sqlite.tables import SqliteTables
 
 _PRINCIPAL: Final = (
     "id, host, boot, pid_namespace, server_pid, server_start, client_pid, client_start, session, name, role, "
-    "lease_seconds, connected"
+    "lease_seconds, connected, supervisor_pid, supervisor_start"
 )
 _WORKER: Final = "name, principal, agent, role, is_taker, is_shared"
 _SELECT_PRINCIPAL: Final = f"select {_PRINCIPAL} from principals where id = ?"
@@ -55,6 +55,7 @@ def _principal(columns: tuple[Any, ...]) -> Principal:
         role=columns[10],
         lease_seconds=columns[11],
         connected=bool(columns[12]),
+        supervisor=None if columns[13] is None else (columns[13], columns[14]),
     )
 
 
@@ -87,11 +88,13 @@ class SoftState(SqliteTables):
 
     def put_principal(self, principal: Principal) -> None:
         self._principals[principal.id] = principal
-        client = (None, None) if principal.client is None else principal.client
+        client, supervisor = (
+            (None, None) if each is None else each for each in (principal.client, principal.supervisor)
+        )
         now = self.clock.now()
         self.connection.execute(
             f"insert or replace into principals ({_PRINCIPAL}, heard_boot, silent_from) "
-            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 principal.id,
                 *principal.machine,
@@ -102,6 +105,7 @@ class SoftState(SqliteTables):
                 principal.role,
                 principal.lease_seconds,
                 principal.connected,
+                *supervisor,
                 now.boot,
                 now.monotonic + principal.lease_seconds,
             ),
@@ -168,6 +172,16 @@ class SoftState(SqliteTables):
         )
         assert found is not None
         return f"{prefix}-{found[0] + len(self.lost_at) * tails.NUMBERS}"
+
+    def document(self, name: str) -> str | None:
+        found = row(self.connection, "select text from fleet where name = ?", name)
+        return None if found is None else found[0]
+
+    def put_document(self, name: str, text: str | None) -> None:
+        if text is None:
+            self.connection.execute("delete from fleet where name = ?", (name,))
+        else:
+            self.connection.execute("insert or replace into fleet (name, text) values (?, ?)", (name, text))
 
     def offered(self, messages: Iterable[MessageId], *, worker: str) -> None:
         for message in messages:

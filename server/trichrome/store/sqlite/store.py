@@ -53,9 +53,13 @@ _BEGIN: Final = tuple(kind.__name__ for kind in _BEGINNINGS)
 _HEAD: Final = "select version, digest from events where stream = ? order by version desc limit 1"
 _CLAIMABLE: Final = (
     "select priority, number from tasks indexed by tasks_claimable "
-    "where claimable = 1 and role = ? and author is not ? order by priority, number limit 1"
+    "where claimable = 1 and role = ? and author is not ? order by priority, number limit ?"
 )
 
+_SPENT: Final = (
+    "select sum(payload ->> '$.cost_usd') from events indexed by events_of_sessions "
+    "where kind = 'SessionEnded' and position > ?"
+)
 _SAID: Final = "select kind, schema, payload from events where stream = ? and kind in ({}) order by version"
 _SAID_IN_BRIEF: Final = _SAID.format(", ".join(map(repr, task_log.BRIEF_KINDS)))
 _SAID_IN_REPORTS: Final = _SAID.format(", ".join(map(repr, task_log.REPORT_KINDS)))
@@ -164,6 +168,10 @@ class Transaction(SoftState):
     def new_message(self) -> MessageId:
         return MessageId(self._next("messages", most=tails.NUMBERS))
 
+    def spent(self, *, after: int = 0) -> float:
+        found = row(self.connection, _SPENT, after)
+        return (found[0] or 0.0) if found else 0.0
+
     # --- views --------------------------------------------------------------------------------------------------------
 
     def open_runs(self, *, on_lead_gone: OnLeadGone | None = None) -> list[Run]:
@@ -245,10 +253,13 @@ class Transaction(SoftState):
     def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
         best: tuple[int, int] | None = None
         for role in roles:
-            found = row(self.connection, _CLAIMABLE, role, worker)
+            found = row(self.connection, _CLAIMABLE, role, worker, 1)
             if found is not None and (best is None or found < best):
                 best = (found[0], found[1])
         return None if best is None else TaskId(f"t{best[1]}")
+
+    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
+        return [TaskId(f"t{task}") for _, task in rows(self.connection, _CLAIMABLE, role, worker, limit)]
 
     def is_claimable(self, task: TaskId) -> bool:
         found = row(self.connection, "select claimable from tasks where number = ?", number(task))
@@ -405,7 +416,7 @@ class SqliteStore:
 
     def has_claimable(self, roles: Sequence[str]) -> bool:
         """Whether a claim is worth trying, by one look at the claim index."""
-        return any(self._finds(_CLAIMABLE, role, "") for role in roles)
+        return any(self._finds(_CLAIMABLE, role, "", 1) for role in roles)
 
     def has_undelivered(self) -> bool:
         """Whether anybody has a message waiting."""

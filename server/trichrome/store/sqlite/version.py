@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LATEST: Final = 6
+LATEST: Final = 7
 """`PRAGMA user_version` of a current file: the number of migrations."""
 
 OLDEST_SQLITE: Final = 3_051_003

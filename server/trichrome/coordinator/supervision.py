@@ -1,0 +1,227 @@
+"""What a supervisor asks of the log, and what it and the commands tell each other through it.
+
+A supervisor starts a session for each task, and alone ends what the session leaves unreported: it knows why the session
+is over. Guarantee: whoever is told twice that a session is over ends its attempt once.
+
+The fleet and its orders are soft documents: the supervisor writes who works, the commands write what is wanted, and
+each change wakes whoever watches the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from trichrome.coordinator import consequences, costs, liveness
+from trichrome.coordinator.context import Coordinator
+from trichrome.coordinator.principals import is_same_machine
+from trichrome.coordinator.tasks import existing
+from trichrome.domain import decisions, reservations, text
+from trichrome.domain.events import Report, SessionEnded
+from trichrome.domain.ids import AttemptId, TaskId
+from trichrome.domain.reservations import Hold
+from trichrome.domain.tasks import Task
+from trichrome.store.port import LiveAttempt, Reading
+
+Document = dict[str, Any]
+
+_FLEET: Final = "fleet"
+_ORDERS: Final = "orders"
+_DENIALS: Final = 50
+"""The most tools that the log keeps as denied to one session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """A session that is over.
+
+    Attributes:
+        task: what it was started for.
+        worker: who it was.
+        runner: what started it.
+        reason: why it ended, in a sentence.
+        attempt: the attempt that it had; None where it claimed nothing.
+        session: its id, where its program has one.
+        usage: tokens by model id: `input`, `output`, `cache_read`, `cache_write`.
+        cost_usd: what it cost, where its program says so; None is by list prices.
+        denials: tools that it was not allowed to use.
+        transcript: where its program keeps it.
+    """
+
+    task: str
+    worker: str
+    runner: str
+    reason: str
+    attempt: AttemptId | None = None
+    session: str | None = None
+    usage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cost_usd: float | None = None
+    denials: Sequence[str] = ()
+    transcript: str | None = None
+
+
+# --- work -------------------------------------------------------------------------------------------------------------
+
+
+def claimable(c: Coordinator, role: str, *, worker: str = "", limit: int = 64) -> list[TaskId]:
+    """What claims of a role could take now, one after the other, in their order.
+
+    A task is left out whose files conflict with those of one before it.
+
+    Args:
+        c: the project.
+        role: whose tasks.
+        worker: who would claim; reviews of its own work are left out.
+        limit: the most tasks looked at.
+    """
+    with c.store.reading() as view:
+        is_due = view.next_moment() == 0.0
+    if is_due:
+        liveness.sweep(c)
+    held: list[Hold] = []
+    found: list[TaskId] = []
+    with c.store.reading() as view:
+        for task in view.all_claimable(role, worker=worker, limit=limit):
+            state = view.task(task)
+            wanted = reservations.holds(state.files if state is not None else ())
+            if not any(each.conflicts_with(other) for each in wanted for other in held):
+                found.append(task)
+                held += wanted
+    return found
+
+
+def attempt_of(c: Coordinator, worker: str) -> AttemptId | None:
+    """The live attempt of a named worker, or of an agent in it."""
+    with c.store.reading() as view:
+        return next((live.attempt for live in _held(view, worker)), None)
+
+
+def _held(view: Reading, worker: str) -> list[LiveAttempt]:
+    """What a named worker holds, and after that what agents in its session hold."""
+    found = [
+        live
+        for live in view.live_attempts()
+        if live.worker == worker or (live.principal is not None and live.principal.name == worker)
+    ]
+    return sorted(found, key=lambda live: live.worker != worker)
+
+
+# --- the end of a session ---------------------------------------------------------------------------------------------
+
+
+def end_attempt(
+    c: Coordinator, worker: str, *, outcome: Literal["failed", "released"], reason: str, retry: bool = True
+) -> AttemptId | None:
+    """End what a named worker holds whose session is over without a report; answers what, None for nothing.
+
+    Args:
+        c: the project.
+        worker: its name; what agents in its session hold ends too.
+        outcome: `failed` counts as a try, `released` does not.
+        reason: why the session is over and what it said last, for the next worker and for people; cut at 4 KiB.
+        retry: whether a task that failed may be tried again.
+    """
+    if attempt_of(c, worker) is None:
+        return None
+    why = text.shortened(reason, limit=text.SUMMARY_BYTES) or "its session ended without a report"
+    with c.store.writing(actor="trichrome", causation="session_over") as tx:
+        ended = [live.attempt for live in _held(tx, worker)]
+        for attempt in ended:
+            task = tx.task(attempt.task)
+            assert task is not None
+            consequences.decide(c, tx, task, _ending(c, task, outcome, why, retry=retry))
+    return next(iter(ended), None)
+
+
+def _ending(c: Coordinator, task: Task, outcome: str, why: str, *, retry: bool) -> decisions.Release | decisions.Fail:
+    assert task.attempt is not None
+    number, principal = task.attempt.number, task.attempt.principal
+    if outcome == "released":
+        return decisions.Release(attempt=number, principal=principal, reason=why, by="trichrome")
+    return decisions.Fail(
+        attempt=number, principal=principal, report=Report(why), retry=retry, delay_seconds=liveness.delay(c, task)
+    )
+
+
+def session_ended(c: Coordinator, ended: SessionFacts) -> None:
+    """Keep in the log what a session used and why it ended; a cost that nobody knows is reckoned by list prices.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    usage = {text.one_line(model, most=text.NAME_CHARS): dict(tokens) for model, tokens in ended.usage.items()}
+    event = SessionEnded(
+        worker=ended.worker,
+        runner=text.one_line(ended.runner, most=text.NAME_CHARS),
+        reason=text.shortened(ended.reason, limit=text.SUMMARY_BYTES),
+        attempt=ended.attempt.number if ended.attempt is not None else None,
+        session=None if ended.session is None else text.one_line(ended.session, most=text.NAME_CHARS),
+        usage=usage or None,
+        cost_usd=costs.price(usage) if ended.cost_usd is None else ended.cost_usd,
+        denials=tuple(text.one_line(tool, most=text.NAME_CHARS) for tool in ended.denials[:_DENIALS]),
+        transcript=None if ended.transcript is None else text.shortened(ended.transcript, limit=text.PATH_BYTES),
+    )
+    with c.store.writing(actor="trichrome", causation="session_over") as tx:
+        task = existing(tx, ended.task)
+        consequences.append(c, tx, task, [event])
+
+
+def cost_since(c: Coordinator, position: int) -> float:
+    """What sessions that ended above a position of the log cost, in US dollars."""
+    with c.store.reading() as view:
+        return view.spent(after=position)
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+def fleet(c: Coordinator) -> Document | None:
+    """The workers that a supervisor keeps, as it wrote them last; None where none does."""
+    with c.store.reading() as view:
+        return _read(view, _FLEET)
+
+
+def put_fleet(c: Coordinator, document: Mapping[str, Any] | None) -> None:
+    """Tell others of the fleet, or that there is none any more."""
+    _put(c, _FLEET, document)
+
+
+def orders(c: Coordinator) -> Document:
+    """What is wanted of the fleet; empty where nobody wants anything."""
+    with c.store.reading() as view:
+        return _read(view, _ORDERS) or {}
+
+
+def put_orders(c: Coordinator, document: Mapping[str, Any]) -> None:
+    """Tell the supervisor what is wanted, in place of all that was."""
+    _put(c, _ORDERS, document)
+
+
+def staff(c: Coordinator, view: Reading, role: str) -> list[Document]:
+    """The workers of a role in the fleet; none once its supervisor is seen to be gone, or cannot be seen."""
+    known = _read(view, _FLEET)
+    if known is None or c.machine is None:
+        return []
+    supervisor = known["supervisor"]
+    process = (supervisor["pid"], supervisor["start"])
+    if not is_same_machine(tuple(supervisor["machine"]), c.machine) or not c.is_alive(process):
+        return []
+    return [worker for worker in known["workers"] if worker["role"] == role]
+
+
+def _read(view: Reading, name: str) -> Document | None:
+    known = view.document(name)
+    found: Document | None = None if known is None else json.loads(known)
+    return found
+
+
+def _put(c: Coordinator, name: str, document: Mapping[str, Any] | None) -> None:
+    """Keep a document; one that says what is known already wakes nobody."""
+    said = None if document is None else json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    with c.store.reading() as view:
+        is_known = view.document(name) == said
+    if not is_known:
+        with c.store.writing(actor="trichrome", causation=name) as tx:
+            tx.put_document(name, said)

@@ -1,0 +1,19 @@
+"""Our server, as a session starts it: the command, and the registration that programs of others read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+COMMAND: Final = (sys.executable, "-P", "-m", "trichrome", "mcp")
+"""`-P`: the folder that a session works in may hold any module name, and none of them may be imported."""
+
+TOOLSET: Final[Mapping[str, str]] = {"TRICHROME_TOOLSET": "worker"}
+"""A session of a worker needs no more tools than these."""
+
+
+def registration(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The content of an `mcp.json` that names our server, with a session's identity."""
+    entry = {"command": COMMAND[0], "args": list(COMMAND[1:]), "env": {**TOOLSET, **environment}}
+    return {"mcpServers": {"trichrome": entry}}
