@@ -150,3 +150,12 @@ def test_traces_are_those_of_workspace_and_output(worktree: Path, tmp_path: Path
 
     assert Supervised((1, 2), worktree, output).traces() == Traces(changed=False, worked=False)
     assert Supervised((1, 2)).traces() == Traces()
+
+
+def test_a_program_that_tells_its_tools_in_our_lines_is_believed(tmp_path: Path) -> None:
+    said = {"type": "said", "text": "I did it."}
+    spent = {"type": "used", "model": "claude-haiku-5-5", "input": 1}
+
+    assert has_worked(wrote(tmp_path / "o", said, spent)) is False
+    assert has_worked(wrote(tmp_path / "o", said, {"type": "called", "tool": "grep"})) is True
+    assert has_worked(wrote(tmp_path / "o", "I did it.")) is None

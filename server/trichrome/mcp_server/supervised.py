@@ -22,6 +22,8 @@ OUTPUT_BYTES: Final = 256 * 1024 * 1024
 """How much of a session's output is looked through."""
 OURS: Final = "mcp__trichrome__"
 """How the names of our tools begin in a session's output."""
+_TELLING: Final = frozenset({"said", "used", "denied"})
+"""What programs tell that speak as `trichrome.runners.telling` does, besides the tools that they call."""
 NO_WORK: Final = frozenset({"ToolSearch"})
 """Tools of Claude Code that only bring in others."""
 
@@ -97,7 +99,7 @@ def _git(workspace: Path, *arguments: str) -> str | None:
 
 
 def has_worked(output: Path) -> bool | None:
-    """Whether a session's output tells of a tool that is not ours; None where it does not even tell of ours."""
+    """Whether a session's output tells of a tool that is not ours; None where it tells of no tools at all."""
     is_told = False
     try:
         with output.open("rb") as lines:
@@ -114,11 +116,21 @@ def has_worked(output: Path) -> bool | None:
 
 
 def _tools(line: bytes) -> Iterator[str]:
-    """The tools that one line of stream-json says were called; none for a line of another form."""
-    if b'"tool_use"' not in line:
+    """The tools that one line of output says were called.
+
+    Claude Code tells all of them in stream-json. Our own programs, and others that speak like them, tell those that are
+    not ours, so whatever else they tell stands for a tool of ours.
+    """
+    if not line.startswith(b"{"):
         return
     try:
-        content: Any = json.loads(line)["message"]["content"]
-        yield from (str(each["name"]) for each in content if each["type"] == "tool_use")
+        told: Any = json.loads(line)
+        kind = told.get("type")
+        if kind == "called":
+            yield str(told["tool"])
+        elif kind in _TELLING:
+            yield OURS
+        else:
+            yield from (str(each["name"]) for each in told["message"]["content"] if each["type"] == "tool_use")
     except (ValueError, LookupError, TypeError, RecursionError):
         return
