@@ -334,6 +334,34 @@ def test_the_second_signal_ends_sessions_at_once(house: House) -> None:
     assert (house.sessions[0].code, done) == (-9, Done(0, "it was stopped"))
 
 
+def test_a_signal_is_heard_while_the_log_refuses_and_every_session_is_ended(house: House) -> None:
+    house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+
+    def refuse() -> None:
+        raise StoreUnavailableError("its file is gone")
+
+    supervisor._means = replace(supervisor._means, check=refuse)
+    supervisor.interrupt()
+    done = supervisor.run()
+
+    assert done == Done(1, "it was stopped while the log refused it: its file is gone")
+    assert house.sessions[0].code == -9
+
+
+def test_a_session_that_never_stops_talking_does_not_hold_up_the_others(house: House) -> None:
+    house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+    talking = house.sessions[0]
+    talking.lines = lambda: [] if talking.code is not None else [b"y"]  # type: ignore[method-assign]
+
+    assert turns(supervisor) is None
+
+    assert talking.code is None
+
+
 def test_run_that_fails_ends_every_session_first(house: House) -> None:
     house.project.operator.create()
     supervisor = house.begin()

@@ -231,8 +231,8 @@ def _detached(project: Project, arguments: list[str]) -> int:
     if path.exists():
         path.replace(path.with_name(f"{_LOG}.1"))
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:  # noqa: PTH123  opened with its mode
-        child = subprocess.Popen(
-            [sys.executable, "-m", "trichrome", "start", *arguments],
+        child = subprocess.Popen(  # -P: a `json.py` in the project must not become the supervisor's
+            [sys.executable, "-P", "-m", "trichrome", "start", *arguments],
             cwd=project.folder,
             env={**os.environ, "TRICHROME_HOME": str(project.folder)},
             stdin=subprocess.DEVNULL,

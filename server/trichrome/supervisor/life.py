@@ -138,16 +138,21 @@ class Life:
         """What its output has told so far."""
         return self.reader.transcript
 
-    def read(self) -> None:
-        """Take in what it has written since the last time."""
-        while lines := self.process.lines():
-            for line in lines:
-                self.reader.read(line)
+    def read(self) -> bool:
+        """Take in some of what it has written since the last time; true while there may be more.
+
+        One that writes faster than this reads must not hold up the supervisor.
+        """
+        lines = self.process.lines()
+        for line in lines:
+            self.reader.read(line)
+        return bool(lines)
 
     def leave(self) -> None:
         """End everything of it that still runs, read its last words, and remove what only it read."""
         self.process.sweep()
-        self.read()
+        while self.read():
+            pass
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def ending(self, runner: Runner) -> Ending:

@@ -160,6 +160,8 @@ class Supervisor:
             if self._refusal != refusal.message:
                 self._refusal = refusal.message
                 self._tell_all("refused", reason=refusal.message)
+            if self._interrupts:
+                return Done(1, f"it was stopped while the log refused it: {refusal.message}")
             time.sleep(_REFUSED_SECONDS)
             return None
         self._refusal = None
