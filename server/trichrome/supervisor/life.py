@@ -19,7 +19,6 @@ from trichrome.domain.text import shortened
 from trichrome.processes import ProcessRef
 from trichrome.roles import Role
 from trichrome.runners.port import Assignment, Ending, Launch, Reader, Resume, Runner, Transcript
-from trichrome.store.port import Reading
 from trichrome.supervisor import marks
 from trichrome.supervisor.limits import Limits
 from trichrome.supervisor.policy import AttemptEnd
@@ -254,22 +253,6 @@ def attempt_end(c: Coordinator, life: Life) -> AttemptEnd:
             return state
         case _:
             return "lost"
-
-
-def builds_on(view: Reading, task: TaskId) -> list[TaskId]:
-    """What a task depends on, directly or not, each after those that it depends on itself."""
-    found: dict[TaskId, None] = {}
-    pending = [(task, False)]
-    while pending:
-        at, is_below_done = pending.pop()
-        if is_below_done:
-            found[at] = None
-        elif at not in found:
-            pending.append((at, True))
-            below = (each for each in reversed(view.brief(at).depends_on) if each not in found)
-            pending += [(each, False) for each in below if view.task(each) is not None]
-    found.pop(task, None)
-    return list(found)
 
 
 def note(reason: str, transcript: Transcript, put: PutAway | None) -> str:

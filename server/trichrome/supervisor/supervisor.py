@@ -24,6 +24,7 @@ from trichrome.supervisor import life, policy
 from trichrome.supervisor.fleet import FLEET, Fleet, Rules, Running, Slot, Stopping, document
 from trichrome.supervisor.journal import SUPERVISOR
 from trichrome.supervisor.life import At, Life, Place, StartSession
+from trichrome.supervisor.merging import builds_on
 from trichrome.supervisor.policy import Ask, Facts, Forget, Hire, Keep, Kill, Over, Retire, Start, Unpark, Waiting
 from trichrome.supervisor.workspaces import PutAway, Workspace, Workspaces
 
@@ -356,7 +357,7 @@ class Supervisor:
     def _start(self, worker: str, task: TaskId, resume: Any) -> None:
         slot = self._fleet.slots[worker]
         with self._c.store.reading() as view:
-            state, base = view.task(task), life.builds_on(view, task)
+            state, base = view.task(task), builds_on(view, task)
             is_free = may_bear(self._c, view, worker)
         assert state is not None
         if not is_free:  # somebody was given the name since: this slot takes another
