@@ -7,6 +7,7 @@ process works, and so make sense per process only: they are read from the enviro
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -14,15 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
+from trichrome.domain.drafts import meant
 from trichrome.errors import InvalidError
 from trichrome.files import sync
 
 FOLDER: Final = ".trichrome"
 LOG_FILE: Final = "events.db"
 PREFIX: Final = "TRICHROME_"
+RUNNERS: Final = "auto, claude, api, offline or script:COMMAND"
 Source = Literal["flag", "environment", "file", "default"]
+
+
+def _known_runner(name: str) -> str:
+    if re.fullmatch(r"auto|claude|api|offline|script:.+", name) is None:
+        raise PydanticCustomError(
+            "unknown_runner", "there is no runner {name}. Choose {all}", {"name": repr(name[:80]), "all": RUNNERS}
+        )
+    return name
 
 
 class Config(BaseModel):
@@ -62,7 +74,7 @@ class Config(BaseModel):
     on_lead_gone: Literal["continue", "pause"] = "continue"
     backup_every_hours: Annotated[float, Field(ge=0, le=8_760)] = 6.0
     backups_kept: Annotated[int, Field(ge=1, le=1_000)] = 8
-    runner: Annotated[str, Field(pattern=r"^(auto|claude|api|offline|script:.+)$")] = "auto"
+    runner: Annotated[str, AfterValidator(_known_runner)] = "auto"
     session_memory_mib: Annotated[int, Field(ge=64, le=1_048_576)] = 4096
     session_processes: Annotated[int, Field(ge=4, le=65_536)] = 256
     stop_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
@@ -140,7 +152,8 @@ def _refusal(error: ValidationError, sources: Mapping[str, Source], path: Path) 
     known = ", ".join(Config.model_fields)
     if first["type"] == "extra_forbidden":
         dotted = ".".join(str(part) for part in first["loc"])
-        return InvalidError(f"There is no setting {dotted!r} ({where}). Settings are: {known}.", field=name)
+        told = meant(dotted, Config.model_fields) or f" Settings are: {known}."
+        return InvalidError(f"There is no setting {dotted!r} ({where}).{told}", field=name)
     return InvalidError(f"{name} {where}: {first['msg']}.", field=name)
 
 

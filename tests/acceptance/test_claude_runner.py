@@ -113,7 +113,6 @@ def test_session_claims_the_named_task_works_and_reports_and_its_transcript_tell
     assert (house.state("t1"), house.state("t2")) == ("ready", "completed")
     assert ending == Ending("ended", "The session came to its end.")
     assert transcript.said == "I am done."
-    assert transcript.tools == 1
     assert transcript.denials == ()
     assert requests[-1].session == transcript.session
     assert "42" in requests[-1].results[1].text
@@ -126,12 +125,7 @@ def test_session_claims_the_named_task_works_and_reports_and_its_transcript_tell
     assert 0 < transcript.cost_usd < 0.1
 
 
-def test_session_has_the_prompt_the_model_and_the_tools_of_its_role_alone_also_within_another_session(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLAUDECODE", "1")
-    monkeypatch.setenv("CLAUDE_CODE_SESSION_ID", "11111111-1111-4111-8111-111111111111")
-    monkeypatch.setenv("CLAUDE_CODE_SUBAGENT_MODEL", "opus")
+def test_session_has_the_prompt_the_model_and_the_tools_of_its_role_alone(house: House) -> None:
     requests: list[Request] = []
     script = worker()
     role = house.assignment("t1").role
@@ -161,6 +155,63 @@ def test_reader_may_not_write_nor_read_elsewhere_and_both_show(house: House) -> 
     assert set(transcript.denials) == {"Write", "Bash", "Read"}
     assert not target.exists()
     assert house.state("t1") == "completed"
+
+
+def test_project_starts_nothing_by_its_settings_and_its_memory_is_read(house: House) -> None:
+    hooked = house.folder / "hooked"
+    hook = {"hooks": [{"type": "command", "command": f"touch {hooked}"}]}
+    for folder in (house.folder, house.workspace):
+        (folder / ".claude").mkdir()
+        (folder / ".claude" / "settings.json").write_text(json.dumps({"hooks": {"UserPromptSubmit": [hook]}}))
+    (house.folder / "CLAUDE.md").write_text("Here the word is xylophone.\n")
+    (house.workspace / "CLAUDE.md").write_text("Another agent wrote kettledrum.\n")
+    requests: list[Request] = []
+    script = worker()
+
+    house.run(lambda request: requests.append(request) or script(request), house.assignment("t3", "green"))
+
+    asked = json.dumps(requests[0].body)
+    assert not hooked.exists()
+    assert ("xylophone" in asked, "kettledrum" in asked) == (True, False)
+
+
+def test_what_is_private_is_read_by_nobody_and_what_is_shared_by_all(house: House) -> None:
+    data = house.folder / ".trichrome"
+    private = [data / "scratch" / "x" / "servers.json", data / "logs" / "x" / "output.jsonl", data / "own.key"]
+    shared = data / "shared-context" / "note.md"
+    for file in (*private, shared):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("the key is xylophone\n")
+    steps = [call("Read", {"file_path": str(file)}) for file in (*private, shared)]
+    steps.append(call("Grep", {"pattern": "xylophone", "path": str(house.folder), "output_mode": "content"}))
+    requests: list[Request] = []
+    script = worker(*steps)
+
+    house.run(lambda request: requests.append(request) or script(request), house.assignment("t1"))
+
+    told = [result.text for result in requests[-1].results if result.tool in {"Read", "Grep"}]
+    assert ["xylophone" in each for each in told] == [False, False, False, True, True]
+    assert [name for name in ("scratch", "logs", "own.key") if name in told[-1]] == []
+
+
+def test_commands_that_reach_beyond_the_workspace_are_refused(house: House) -> None:
+    commands = ["git stash", "git worktree list", "cd .. && git push origin main", "git --version"]
+    steps = [call("Bash", {"command": each, "description": "x"}) for each in commands]
+    requests: list[Request] = []
+    script = worker(*steps)
+
+    house.run(lambda request: requests.append(request) or script(request), house.assignment("t3", "green"))
+
+    told = [result.text for result in requests[-1].results if result.tool == "Bash"]
+    assert ["has been denied" in each for each in told] == [True, True, True, False]
+
+
+def test_session_that_is_to_go_on_and_is_not_there_is_told_apart(house: House) -> None:
+    vanished = Resume("11111111-1111-4111-8111-111111111111", "A usage limit was reached.")
+
+    _, ending = house.run(lambda _: say("never asked"), replace(house.assignment("t1"), resume=vanished))
+
+    assert (ending.kind, ending.is_forgotten) == ("failed", True)
 
 
 def test_role_without_a_list_of_tools_that_may_not_write_has_no_tool_that_does(house: House) -> None:
@@ -264,14 +315,13 @@ def test_stream_that_stands_still_is_asked_for_again(house: House) -> None:
     script = worker()
     still = [stall()]
 
-    transcript, ending = house.run(
+    _, ending = house.run(
         lambda request: still.pop() if still else script(request),
         house.assignment("t1"),
         CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS="10000",  # the least that it takes
     )
 
     assert ending.kind == "ended"
-    assert transcript.tools == 0
     assert house.state("t1") == "completed"
 
 

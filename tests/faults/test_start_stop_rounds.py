@@ -71,7 +71,7 @@ def test_fifty_supervisors_in_one_process_leave_no_handle_thread_or_child(there:
         project = open_project(there.shell.folder, environment={})
         try:
             done = keeping.keep(
-                project, runner("script:true"), {"blue": 1}, until_idle=True, rules_=Rules(backoff=0.0, failures=1)
+                project, runner("script:true"), {"blue": 1}, until_idle=True, rules=Rules(backoff=0.0, failures=1)
             )
         finally:
             project.close()

@@ -20,7 +20,7 @@ from tests.support.supervised import House, house
 
 pytestmark = pytest.mark.xdist_group("claude")
 
-QUICK = {"slow_grace": 0.0, "ask": 0.2, "linger": 5.0, "limit": 1.0}
+QUICK = {"lost": 0.0, "ask": 0.2, "linger": 5.0, "limit": 1.0}
 """Rules that wait for nobody."""
 
 
@@ -35,8 +35,8 @@ def told(ended: Ended, event: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("behaviour", "why"), [("hangs", "it did not claim t1 in time"), ("fails", "exit code 3")])
-def test_sessions_that_come_to_nothing_park_the_worker_after_three(there: House, behaviour: str, why: str) -> None:
-    (task,) = there.shell.create("login")
+def test_sessions_that_come_to_nothing_for_three_tasks_park_the_worker(there: House, behaviour: str, why: str) -> None:
+    tasks = there.shell.create("login", "logout", "session")
 
     ended = there.keep(there.agent(behaviour), rules={**QUICK, "claim": 1.0})
 
@@ -44,7 +44,20 @@ def test_sessions_that_come_to_nothing_park_the_worker_after_three(there: House,
     assert there.runs() == 3
     (parked,) = told(ended, "parked")
     assert parked["reason"].startswith("3 sessions in a row failed; the last: ")
-    assert why in parked["reason"]
+    assert why.replace("t1", tasks[-1]) in parked["reason"]
+    assert [there.state(task) for task in tasks] == ["ready"] * 3
+    there.assert_nothing_is_left()
+
+
+def test_a_task_that_no_session_claims_is_held_after_three_and_its_worker_goes_on(there: House) -> None:
+    (task,) = there.shell.create("login")
+
+    ended = there.keep(there.agent("fails"), rules=QUICK)
+
+    assert (ended.code, there.runs(), told(ended, "parked")) == (1, 3, []), (ended.out, ended.err)
+    (held,) = told(ended, "held")
+    assert f"3 sessions in a row were started for {task} and none claimed it; the last: " in held["reason"]
+    assert "exit code 3" in held["reason"]
     assert there.state(task) == "ready"
     there.assert_nothing_is_left()
 
@@ -66,8 +79,8 @@ def test_a_session_that_leaves_without_a_report_fails_with_its_last_words(there:
     there.keep(there.agent("leaves"), rules=QUICK)
 
     assert (there.runs(), there.state(task)) == (1, "failed")
-    (failed,) = there.events("AttemptFailed", "TaskFailed")
-    assert "It said last: I am thinking" in json.dumps(failed)
+    (ended,) = there.events("SessionEnded")
+    assert "I am thinking" in json.dumps(ended)
     there.assert_nothing_is_left()
 
 

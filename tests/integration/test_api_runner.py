@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.messages_api import MessagesApi, Reply, Request, Trouble, cal
 from tests.support.servers import BOUND_SECONDS, Server, ending, eventually
 from tests.support.sessions import STARTER, assignment, started
 
+from trichrome.mcp_server.supervised import has_worked
 from trichrome.roles import MODELS
 from trichrome.runners.anthropic_api import AnthropicApiRunner
 
@@ -77,7 +79,8 @@ def test_session_claims_its_task_looks_reports_and_leaves(
 
     done = lead.call("get_task", task=task)
     assert (over.kind, done["state"], done["result"]["summary"]) == ("ended", "completed", SUMMARY)
-    assert (told.said, told.tools, told.is_ended, told.session) == ("I look.", 1, True, None)
+    assert (told.said, told.is_ended, told.session) == ("I look.", True, None)
+    assert has_worked(session.scratch / "output") is True
     assert told.usage[MODELS["haiku"]].input > 0
     assert len(api.requests) == 3, "nothing is asked once the report is accepted"
     assert api.requests[2].results_of("grep") == ["auth.py:1:def login(user):"]
@@ -101,9 +104,9 @@ def test_session_that_may_write_changes_files_of_its_workspace(project: Path, tm
         MessagesApi(script) as api,
         started(API, assignment(project, tmp_path / "s", role="green"), **variables(api)) as session,
     ):
-        over, told = session.over()
+        over, _ = session.over()
 
-    assert (over.kind, told.tools, state(lead, "t1")) == ("ended", 1, "completed")
+    assert (over.kind, state(lead, "t1")) == ("ended", "completed")
     assert "check(check(user))" in (project / "auth.py").read_text()
 
 
@@ -201,6 +204,20 @@ def test_session_that_never_reports_ends_in_good_order_and_leaves_the_attempt(
 
     assert (over.kind, told.said) == ("ended", "I am done.")
     assert attempts(lead, task) != ["released"]
+    assert has_worked(session.scratch / "output") is False
+
+
+def test_session_ends_before_a_reply_that_would_take_it_over_what_it_may_cost(
+    project: Path, tmp_path: Path, lead: Server, task: str
+) -> None:
+    given = replace(assignment(project, tmp_path / "s"), max_cost_usd=0.000001)
+
+    with MessagesApi(ask) as api, started(API, given, **variables(api)) as session:
+        over, told = session.over()
+
+    assert (over.kind, len(api.requests)) == ("failed", 1)
+    assert "may cost $0.0000" in over.reason
+    assert told.usage[MODELS["haiku"]].input > 0
 
 
 class Held:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.commands import BOUND, Shell
 
-from trichrome.cli import GROUPS
+from trichrome.cli import GROUPS, OPERATORS
 from trichrome.version import VERSION
 
 COMMANDS = sorted(name for names in GROUPS.values() for name in names)
@@ -135,6 +135,24 @@ def test_the_version_is_told_either_way(shell: Shell) -> None:
 
 def test_a_mistyped_command_is_guessed(shell: Shell) -> None:
     assert "Did you mean 'status'" in shell.run("statsu").err
+
+
+@pytest.mark.parametrize("command", sorted(OPERATORS))
+def test_a_session_of_a_worker_does_not_decide_for_the_operator(shell: Shell, command: str) -> None:
+    (task,) = shell.create("x")
+
+    refusal = shell.run(command, task, "--json", env={"TRICHROME_SESSION": "5e55"}).refusal
+
+    assert refusal["code"] == "not_permitted"
+    assert f"`trichrome {command}` is for the operator" in refusal["message"]
+    assert shell.json("show", task)["state"] == "ready"
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "t1"), ("status",), ("approve", "--help")], ids=" ".join)
+def test_a_session_of_a_worker_may_look(shell: Shell, arguments: tuple[str, ...]) -> None:
+    shell.create("x")
+
+    assert shell.run(*arguments, env={"TRICHROME_SESSION": "5e55"}).code == 0
 
 
 @pytest.mark.parametrize("command", ["show", "explain", "cancel", "retry", "approve"])

@@ -11,6 +11,7 @@ from tests.support.terminal import Terminal
 from trichrome.cli import interactive
 from trichrome.coordinator import supervision
 from trichrome.errors import InvalidError
+from trichrome.supervisor import control
 
 PROMPT = "trichrome>"
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -52,14 +53,17 @@ def test_tasks_are_created_shown_and_cancelled(shell: Shell) -> None:
 
 def test_the_board_shows_tasks_workers_and_spend_and_follows_the_log(shell: Shell) -> None:
     shell.create("a", "b")
-    with shell.project() as project:
-        lines = [
-            worker("blue-1", "working", task="t1", reason="it reads \x1b[2Jfiles"),
-            worker("red-1", "parked", reason="no login"),
-        ]
-        supervision.put_fleet(project.coordinator, fleet_of(*lines, cost_usd=1.5))
+    lines = [
+        worker("blue-1", "working", task="t1", reason="it reads \x1b[2Jfiles"),
+        worker("red-1", "parked", reason="no login"),
+    ]
 
-    with prompt(shell) as terminal:
+    with (
+        shell.project() as project,
+        control.alone(project.coordinator, project.data),
+        prompt(shell) as terminal,
+    ):
+        supervision.put_fleet(project.coordinator, fleet_of(*lines, cost_usd=1.5))
         told = terminal.shown("no login")
         shell.do("t1")
         terminal.shown("1 completed")
@@ -78,7 +82,8 @@ def test_a_line_that_is_refused_misspelt_or_unreadable_does_not_end_the_prompt(s
         ask(terminal, "shwo t1", "No such command 'shwo'")
         ask(terminal, "create search Bob's", "double quotes")
         ask(terminal, "create search", "Missing argument")
-        ask(terminal, "start", "No such command 'start'")
+        ask(terminal, "start --blue 3", "runs already: `scale ROLE=N` changes")
+        ask(terminal, "demo", "run `trichrome demo` in another one")
         terminal.enter("")
         ask(terminal, "list --limit 0", "limit is 0")
         terminal.enter("quit")
@@ -216,7 +221,7 @@ def test_closing_the_terminal_stops_the_supervisor(shell: Shell) -> None:
         terminal.hang_up()
         terminal.process.wait(BOUND)
 
-    assert shell.json("stop") == {"stopped": True}
+    assert shell.json("stop") == {"stopped": False}
     assert shell.processes() == []
 
 

@@ -229,3 +229,13 @@ def test_a_follower_ends_when_nobody_reads_although_nothing_happens(shell: Shell
     assert process.stderr is not None
     with process.stderr as said:
         assert said.read() == ""
+
+
+def test_a_worker_without_a_log_is_refused_with_the_workers_that_have_one(shell: Shell) -> None:
+    for worker in ("blue-1", "green-1", "supervisor"):
+        journal(shell, worker, entry("started"))
+
+    refused = shell.run("logs", "blue-9").err
+
+    assert "There is no log of a worker 'blue-9'. Workers that have one: blue-1, green-1." in refused
+    assert shell.run("logs", "supervisor").out

@@ -17,12 +17,15 @@ import pytest
 from tests.support.anybody import as_anybody
 from tests.support.commands import Shell
 from tests.support.old_forms import make_old
+from tests.support.repositories import made
 from tests.support.servers import RELAY, TRICHROME, ending
 
 from trichrome import processes
 from trichrome.clock import SystemClock
+from trichrome.coordinator import supervision
 from trichrome.store.sqlite import facts, leftovers, looking
 from trichrome.store.sqlite.alone import alone
+from trichrome.supervisor import control
 
 
 @pytest.fixture
@@ -273,6 +276,29 @@ def test_rows_and_files_that_nobody_owns_are_told_and_removed(shell: Shell) -> N
     assert leftovers.count(log_of(shell), later) == {"principals": 1}
 
 
+def test_of_a_supervised_worker_only_the_newest_session_is_remembered(shell: Shell) -> None:
+    (task,) = shell.create("a")
+    shell.do(task)
+    sessions = ("first", "second", "newest")
+    alter(
+        shell,
+        *(
+            "insert into principals (id, boot, server_pid, server_start, name, lease_seconds, connected, "
+            f"supervisor_pid, supervisor_start) values ('{each}', 'x', 1, 1, 'green-7', 600, 0, 2, 2)"
+            for each in sessions
+        ),
+        "insert into principals (id, boot, server_pid, server_start, name, lease_seconds, connected) "
+        "values ('anna', 'x', 1, 1, 'anna', 600, 0)",
+        "insert into workers (name, principal, role, is_taker, is_shared) values ('green-7', 'newest', 'green', 1, 0)",
+        "update tasks set ended = null, principal = 'second'",
+    )
+
+    shell.json("repair", "--orphans", "--yes")
+
+    left = {each for (each,) in rows(shell, "select id from principals")}
+    assert left & {*sessions, "anna"} == {"second", "newest", "anna"}
+
+
 def left_a_moment_ago(shell: Shell) -> None:
     """A server of this boot that did nothing, and is gone."""
     boot = SystemClock().now().boot
@@ -292,16 +318,65 @@ def rows(shell: Shell, sql: str) -> list[tuple[Any, ...]]:
 
 def test_what_lies_in_a_workspace_is_named_and_kept(shell: Shell) -> None:
     shell.create("a")
-    work = log_of(shell).parent / "workspaces" / "green-1" / "new.py"
-    work.parent.mkdir(parents=True)
+    folder = log_of(shell).parent / "workspaces"
+    work = folder / "green-agent" / "t1" / "new.py"
+    for each in (work.parent, folder / ".removed", folder / "blue-agent"):
+        each.mkdir(parents=True)
     work.write_text("print()")
 
     told = found_lines(shell, "orphans")
     shell.json("repair", "--orphans", "--yes")
 
-    assert any("workspaces/green-1" in line for line in told)
+    assert [line.partition(" is kept: ")[0] for line in told] == ["workspaces/green-agent/t1"]
     assert steps(shell.json("repair", "--orphans")) == []
-    assert work.exists()
+    assert work.read_text() == "print()"
+
+
+def test_what_a_dead_supervisor_left_is_named_and_ended(shell: Shell) -> None:
+    repository = made(shell.folder)
+    (task,) = shell.create("a", kind="implement")
+    (repository.prepare(task).path / "a").write_text("half\n")
+    repository.prepare("t9")
+    left_fleet(shell, task)
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, "TRICHROME_SUPERVISION": "of-the-dead"}) as orphan:
+        told = found_lines(shell, "orphans")
+        planned = steps(shell.json("repair", "--orphans"))
+        is_untouched = orphan.poll() is None
+        shell.json("repair", "--orphans", "--yes")
+        code = orphan.wait(20)
+
+    assert [line.partition(":")[0] for line in told] == [
+        "the supervisor (process 4194303) died, and what it had begun is not put away",
+        f"process {orphan.pid} (sleep)",
+        "workspaces/green-agent/t9",
+    ]
+    assert (planned, is_untouched, code) == (told, True, -signal.SIGTERM)
+    assert repository.shown("a", at=f"trichrome/{task}") == "half"
+    assert (repository.worktrees, found(shell)) == ([], {})
+
+
+def test_the_workspaces_of_a_supervisor_that_runs_are_not_called_ownerless(shell: Shell) -> None:
+    repository = made(shell.folder)
+    (task,) = shell.create("a", kind="implement")
+    workspace = repository.prepare(task)
+    (workspace.path / "a").write_text("half\n")
+    repository.prepare("t9")
+    left_fleet(shell, task)
+
+    with shell.project() as project, control.alone(project.coordinator, project.data):
+        told = found(shell)
+        shell.json("repair", "--orphans", "--yes")
+
+    assert told == {}
+    assert repository.worktrees == ["green-agent/t1", "green-agent/t9"]
+
+
+def left_fleet(shell: Shell, task: str) -> None:
+    """What a supervisor says while it lives, and leaves when it is killed."""
+    supervisor = {"pid": 4194303, "start": 1, "machine": ["here", "x", ""], "supervision": "of-the-dead"}
+    worker = {"name": "green-1", "role": "green", "task": task}
+    with shell.project() as project:
+        supervision.put_fleet(project.coordinator, {"supervisor": supervisor, "workers": [worker], "stopping": False})
 
 
 # --- a damaged log ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -16,6 +17,9 @@ import psutil
 import pytest
 from tests.support.commands import BOUND, Shell
 
+from trichrome.cli.starting import Wanted, detached
+from trichrome.errors import StoreUnavailableError
+from trichrome.runners.offline import OfflineRunner
 from trichrome.supervisor import control
 
 CLAIMS = """
@@ -122,7 +126,7 @@ def test_a_second_supervisor_is_refused_with_the_first_ones_process(shell: Shell
     shell.json("stop", "--force", bound=BOUND * 2)
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGINT], [signal.SIGINT, signal.SIGTERM]])
 def test_the_second_signal_ends_sessions_at_once(shell: Shell, silent: str, signals: list[signal.Signals]) -> None:
     (name,) = shell.create("something long")
     process = shell.start("start", "--blue", "1", "--runner", silent)
@@ -134,6 +138,8 @@ def test_the_second_signal_ends_sessions_at_once(shell: Shell, silent: str, sign
     out, err = process.communicate(timeout=BOUND * 2)
 
     assert (process.returncode, err) == (0, ""), out
+    assert "stopping: waits for blue-1, 30 s at most. A second Ctrl-C" in out
+    assert "stopping: blue-1 ended at once" in out
     assert (task(shell, name)["state"], shell.processes()) == ("ready", [])
 
 
@@ -170,8 +176,10 @@ def test_scale_pause_resume_and_restart_reach_the_supervisor(shell: Shell, silen
 
     shell.json("scale", "blue=2", "red=1")
     until(lambda: states(shell) == {"blue-1": "idle", "blue-2": "idle", "red-1": "idle"})
+    assert "What could be paused: blue (role), red (role)." in shell.run("pause").err
     assert shell.json("pause", "blue") == {"paused": ["blue"]}
     until(lambda: states(shell)["blue-1"] == "paused")
+    assert "What is paused: blue (role)." in shell.run("resume").err
     assert shell.json("resume", "--all") == {"paused": []}
     until(lambda: states(shell)["blue-1"] == "idle")
     assert shell.json("restart", "blue-2") == {"restarted": ["blue-2"]}
@@ -191,8 +199,86 @@ def test_orders_without_a_supervisor_say_how_to_start_one(shell: Shell, argument
     assert "`trichrome start`" in refusal["message"]
 
 
-def test_stop_without_a_supervisor_is_well(shell: Shell) -> None:
-    assert shell.json("stop") == {"stopped": True}
+def test_stop_without_a_supervisor_says_so_and_is_well(shell: Shell) -> None:
+    assert shell.json("stop") == {"stopped": False}
+    assert shell.run("stop").out == "No supervisor runs here.\n"
+
+
+def test_stop_of_one_worker_names_the_commands_for_that(shell: Shell) -> None:
+    ended = shell.run("stop", "blue-1")
+
+    assert ended.code == 2
+    assert "`trichrome restart blue-1`" in ended.err
+
+
+def test_an_option_that_is_none_is_answered_with_those_there_are(shell: Shell) -> None:
+    assert "(Possible options: --force, --grace, --json)" in shell.run("stop", "--wrong").err
+
+
+def test_a_runner_that_is_none_is_told_alike_from_wherever_it_comes(shell: Shell) -> None:
+    by_flag = shell.run("start", "--runner", "cluade", "--json").refusal["message"]
+    by_environment = shell.run("start", "--json", env={"TRICHROME_RUNNER": "cluade"}).refusal["message"]
+
+    sentence = "here is no runner 'cluade'. Choose auto, claude, api, offline or script:COMMAND."
+    assert sentence in by_flag
+    assert sentence in by_environment
+    assert "TRICHROME_RUNNER" in by_environment
+
+
+def test_a_dead_supervisor_is_told_until_somebody_puts_in_order_what_it_left(shell: Shell, silent: str) -> None:
+    pid = shell.json("start", "--blue", "1", "--runner", silent, "--detach")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not control.is_running(shell.folder / ".trichrome"))
+
+    dead = shell.json("workers")
+    told = [shell.run("workers").err, shell.run("status").err]
+    shell.json("stop", bound=BOUND * 2)
+
+    assert (dead["died"], "supervisor" in dead) == (True, False)
+    assert ["The supervisor has died; `trichrome start` puts in order" in each for each in told] == [True, True]
+    assert "died" not in shell.json("workers")
+
+
+def test_a_detached_supervisor_is_waited_for_while_it_puts_in_order_what_another_left(shell: Shell) -> None:
+    impatient = (
+        "import sys; from trichrome.cli import main; from trichrome.cli.starting import detached; "
+        "detached._PATIENCE_SECONDS = 0; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["start", "--blue", "1", "--runner", "offline", "--detach", "--json"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", impatient, *words],
+        env=shell.environment(),
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+
+    assert done.stderr == "Not up yet: it puts in order what an earlier supervisor left. Ctrl-C gives it up.\n"
+    assert shell.json("workers")["supervisor"]["pid"] == json.loads(done.stdout)["pid"]
+    shell.json("stop", bound=BOUND * 2)
+
+
+def test_a_detached_supervisor_that_does_not_come_up_is_told_with_its_last_words(shell: Shell) -> None:
+    with shell.project() as project, pytest.raises(StoreUnavailableError) as refused:
+        detached.begin(project, Wanted(OfflineRunner(), {"blue": 1}), runner="script:/nowhere/agent")
+
+    assert "ended with 1" in refused.value.message
+    assert "There is no program '/nowhere/agent'" in refused.value.message
+
+
+def test_what_a_detached_supervisor_says_itself_does_not_grow_with_its_work(shell: Shell) -> None:
+    tasks = shell.create("auth", "password", "login")
+
+    shell.json("start", "--blue", "1", "--runner", "offline", "--detach")
+    until(lambda: all(task(shell, each)["state"] == "completed" for each in tasks), bound=BOUND * 3)
+    shell.json("stop", bound=BOUND * 2)
+
+    said = (shell.folder / ".trichrome" / "logs" / "supervisor.out").read_text().splitlines()
+    assert [line.partition(" ")[0] for line in said] == ["Keeping", "The"]
+    assert said[-1] == "The supervisor stopped: it was stopped"
+    assert shell.run("logs", "blue-1").out.count("started") == 3
 
 
 def test_without_claude_and_without_a_key_start_names_the_runner_that_needs_none(shell: Shell, tmp_path: Path) -> None:
@@ -211,7 +297,14 @@ def test_a_program_that_is_not_there_is_refused_at_once(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--role", "blue"), ("--role", "blue=many"), ("--interactive", "--detach"), ("--blue", "-1")],
+    [
+        ("--role", "blue"),
+        ("--role", "blue=many"),
+        ("--interactive", "--detach"),
+        ("--blue", "-1"),
+        ("--blue", "0"),
+        ("--role", "green=0"),
+    ],
     ids=" ".join,
 )
 def test_misuse_is_told_with_2(shell: Shell, arguments: tuple[str, ...]) -> None:
@@ -229,7 +322,7 @@ def test_more_workers_than_a_role_may_have_are_refused(shell: Shell) -> None:
 
 
 def test_examples_are_made_for_the_workers(shell: Shell) -> None:
-    started = shell.json("start", "--blue", "0", "--runner", "offline", "--create-examples", "--detach")
+    started = shell.json("start", "--red", "1", "--runner", "offline", "--create-examples", "--detach")
     shell.json("stop", bound=BOUND * 2)
 
     assert started["runner"] == "offline"

@@ -6,6 +6,10 @@ import apsw
 import pytest
 from tests.support.commands import Shell
 
+from trichrome.coordinator import supervision
+from trichrome.coordinator.supervision import SessionFacts
+from trichrome.domain import ids
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -143,8 +147,8 @@ def test_a_run_that_is_not_named_is_usage_and_those_there_are_get_told(shell: Sh
     some = shell.run(command)
 
     assert (none.code, some.code) == (2, 2)
-    assert f"no run {kind} now." in none.err
-    assert f"say which run. What {kind}: {'r2' if command == 'pause' else 'r1'}." in some.err
+    assert f"no run and no role {kind} now." in none.err
+    assert f"say which. What {kind}: {'r2' if command == 'pause' else 'r1'}." in some.err
 
 
 def test_a_paused_run_says_so_and_goes_on_when_resumed(shell: Shell) -> None:
@@ -256,3 +260,40 @@ def test_a_folder_of_any_name_works_in_any_alphabet(tmp_path: Path) -> None:
 
     assert shell.json("show", "t1", env=plain)["instructions"] == "a"
     assert shell.json("doctor", env=plain)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ((), "There is no task yet."),
+        (("--state", "running"), "No task is running."),
+        (("--role", "blue", "--state", "in_review"), "No blue task is in review."),
+        (("--role", "red"), "No red task is there."),
+    ],
+    ids=str,
+)
+def test_a_list_of_nothing_says_what_is_not_there(shell: Shell, asked: tuple[str, ...], told: str) -> None:
+    assert told in shell.run("list", *asked).err
+
+
+def test_the_branch_and_the_last_words_of_a_session_are_shown(shell: Shell) -> None:
+    (task,) = shell.create("a")
+    attempt = shell.claim(task)
+    shell.report(attempt)
+    ended = SessionFacts(
+        task=task,
+        worker="green-1",
+        runner="claude",
+        reason="it reported its result",
+        attempt=ids.attempt_id(attempt),
+        said="All done.",
+        branch="trichrome/t1",
+    )
+    with shell.project() as project:
+        supervision.session_ended(project.coordinator, ended)
+
+    told = shell.run("show", task).out
+
+    assert "branch: trichrome/t1" in told
+    assert 'it said last: "All done."' in told
+    assert shell.json("show", task)["result"]["branch"] == "trichrome/t1"

@@ -1,6 +1,8 @@
 """`trichrome workers`: supervised ones and those that connected by themselves, in one list."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from tests.support.commands import Shell
 from tests.support.fleets import NOON, fleet_of, worker
 
 from trichrome.coordinator import supervision
+from trichrome.supervisor import control
 
 
 @pytest.fixture
@@ -16,10 +19,12 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-def keep(shell: Shell, *workers: dict[str, Any], **more: Any) -> None:
-    """Write a fleet as a supervisor does."""
-    with shell.project() as project:
+@contextmanager
+def kept(shell: Shell, *workers: dict[str, Any], **more: Any) -> Iterator[None]:
+    """Be a supervisor with such a fleet."""
+    with shell.project() as project, control.alone(project.coordinator, project.data):
         supervision.put_fleet(project.coordinator, fleet_of(*workers, **more))
+        yield
 
 
 def test_without_a_supervisor_it_says_how_to_start_one(shell: Shell) -> None:
@@ -33,15 +38,12 @@ def test_without_a_supervisor_it_says_how_to_start_one(shell: Shell) -> None:
 
 def test_each_supervised_worker_is_told_with_what_keeps_it(shell: Shell) -> None:
     until = NOON + 7_500
-    keep(
-        shell,
-        worker("blue-1", "idle", cost_usd=0.25, failures=1, transcript="/home/me/1.jsonl"),
-        worker("green-1", "parked", task="t9", reason="the usage limit is reached", until=until),
-        cost_usd=0.25,
-    )
+    idle = worker("blue-1", "idle", cost_usd=0.25, failures=1, transcript="/home/me/1.jsonl")
+    parked = worker("green-1", "parked", task="t9", reason="the usage limit is reached", until=until)
 
-    answer = shell.json("workers")
-    lines = shell.run("workers").out.splitlines()
+    with kept(shell, idle, parked, cost_usd=0.25):
+        answer = shell.json("workers")
+        lines = shell.run("workers").out.splitlines()
 
     blue, green = answer["workers"]
     assert answer["supervisor"]["runner"] == "claude"
@@ -69,9 +71,9 @@ def test_what_is_seen_of_a_worker_at_work_says_more_than_its_supervisor(shell: S
     attempt = shell.claim(task, by="blue-1")
     with shell.project() as project, project.coordinator.store.reading() as view:
         (name,) = [each.name for each in view.workers() if each.name != "operator"]
-    keep(shell, worker(name, "working", task=task), worker("blue-9", "starting", task="t7"))
 
-    held, starting = shell.json("workers")["workers"]
+    with kept(shell, worker(name, "working", task=task), worker("blue-9", "starting", task="t7")):
+        held, starting = shell.json("workers")["workers"]
 
     assert (held["worker"], held["attempt"], held["task"]) == (name, attempt, task)
     assert held["state"] != "idle"
@@ -83,26 +85,35 @@ def test_what_is_seen_of_a_worker_at_work_says_more_than_its_supervisor(shell: S
 def test_workers_that_connected_by_themselves_are_in_the_same_list(shell: Shell) -> None:
     (task,) = shell.create("a")
     shell.claim(task)
-    keep(shell, worker("blue-7", "idle"))
 
-    told = [(line["worker"], line["supervised"]) for line in shell.json("workers")["workers"]]
+    with kept(shell, worker("blue-7", "idle")):
+        told = [(line["worker"], line["supervised"]) for line in shell.json("workers")["workers"]]
 
     assert told == [("blue-7", True), ("blue-1", False)]
 
 
-def test_the_workers_of_a_supervisor_that_is_gone_are_gone(shell: Shell) -> None:
-    keep(shell, worker("blue-1", "working"), alive=False)
+@pytest.mark.parametrize("alive", [True, False], ids=["its number belongs to another process", "its number is free"])
+def test_the_workers_of_a_supervisor_that_died_are_gone_and_it_says_so(shell: Shell, *, alive: bool) -> None:
+    with kept(shell, worker("blue-1", "working"), alive=alive):
+        pass
 
     ended = shell.run("workers")
 
-    assert shell.json("workers") == {"workers": []}
-    assert "No supervisor runs here" in ended.err
+    assert shell.json("workers") == {"died": True, "workers": []}
+    assert "The supervisor has died; `trichrome start` puts in order what it left." in ended.err
+
+
+def test_the_workers_of_a_supervisor_are_there_wherever_it_says_that_it_runs(shell: Shell) -> None:
+    with kept(shell, worker("blue-1", "idle"), alive=False):
+        found = shell.json("workers")
+
+    assert [line["worker"] for line in found["workers"]] == ["blue-1"]
+    assert "died" not in found
 
 
 def test_what_agents_said_is_one_harmless_line(shell: Shell) -> None:
-    keep(shell, worker("blue-1", "parked", reason="it said \x1b[2Ja\nb"))
-
-    lines = shell.run("workers").out.splitlines()
+    with kept(shell, worker("blue-1", "parked", reason="it said \x1b[2Ja\nb")):
+        lines = shell.run("workers").out.splitlines()
 
     assert len(lines) == 2
     assert lines[1].endswith("it said [2Ja b")

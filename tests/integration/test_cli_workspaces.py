@@ -100,3 +100,90 @@ def test_what_cannot_be_merged_is_refused_in_one_line(tmp_path: Path, shell: She
     assert shell.run("merge", "t99", "--json").refusal["code"] == "not_found"
     assert "is a run" in shell.run("merge", "r1").err
     assert "There is nothing to merge here" in plain.run("merge", without_git).err
+
+
+def test_a_branch_whose_conflict_is_being_resolved_is_not_advised_to_be_merged(
+    repository: Repository, shell: Shell
+) -> None:
+    task = done(shell)
+    repository.work(task, a="theirs\n")
+    repository.commit(a="ours\n")
+    shell.run("merge", task)
+
+    (line,) = shell.json("workspaces")["workspaces"]
+    told = shell.run("workspaces")
+
+    assert (line["task"], line["fix"]) == ("t1", {"task": "t2", "state": "ready"})
+    assert "it conflicts, and t2 (ready) is to resolve that" in told.out
+    assert "trichrome merge" not in told.err
+
+
+def test_a_task_that_did_not_resolve_its_conflict_is_named_with_what_helps(
+    repository: Repository, shell: Shell
+) -> None:
+    task = done(shell)
+    repository.work(task, a="theirs\n")
+    repository.commit(a="ours\n")
+    shell.run("merge", task)
+    shell.do("t2")
+
+    told = shell.run("merge", "t2")
+
+    assert "t2 was completed, but did not bring trichrome/t1 in." in told.err
+    assert "`git merge trichrome/t1`" in told.err
+    assert "t3 is to resolve it (ready); then: `trichrome merge t3`." in told.err
+
+
+def test_a_branch_that_nobody_wants_is_dropped_after_a_question(repository: Repository, shell: Shell) -> None:
+    (task,) = shell.create("make it", kind="implement")
+    repository.work(task, a="two\n")
+    shell.run("cancel", task)
+    tip = repository.git("rev-parse", f"trichrome/{task}")
+
+    advice = shell.run("workspaces").err
+    refusal = shell.run("workspaces", "--drop", task, "--json").refusal
+    kept = repository.branches
+    dropped = shell.json("workspaces", "--drop", task, "--yes")
+
+    assert f"`trichrome workspaces --drop {task}` throws away" in advice
+    assert (refusal["code"], kept) == ("files_conflict", ["main", "trichrome/t1"])
+    assert "1 commit of t1 would be lost" in refusal["message"]
+    assert dropped == {"dropped": {"task": task, "branch": "trichrome/t1", "commit": tip}}
+    assert repository.refs == []
+
+
+def test_dropping_takes_a_worktree_along_but_nothing_that_is_in_use(repository: Repository, shell: Shell) -> None:
+    mine, running = (shell.create(each, kind="implement")[0] for each in "ab")
+    (repository.prepare(mine).path / "a").write_text("half\n")
+    (repository.prepare(running).path / "a").write_text("half\n")
+    shell.claim(running)
+    shell.run("cancel", mine)
+
+    asked = shell.run("workspaces", "--drop", mine)
+    told = shell.run("workspaces", "--drop", mine, "--yes")
+    in_use = shell.run("workspaces", "--drop", running, "--yes", "--json").refusal
+
+    assert "1 uncommitted file of t1 would be lost" in asked.err
+    assert (told.code, told.out) == (0, "Dropped trichrome/t1.\n")
+    assert "git branch NAME" in told.err
+    assert "A worker has t2 in hand" in in_use["message"]
+    assert repository.worktrees == ["green-agent/t2"]
+
+
+@pytest.mark.parametrize("arguments", [("--drop", "t1"), ("--drop", "t9"), ("--drop", "r1")])
+def test_what_has_no_branch_cannot_be_dropped(shell: Shell, arguments: tuple[str, ...]) -> None:
+    done(shell)
+
+    assert shell.run("workspaces", *arguments, "--json").refusal["code"] == "not_found"
+
+
+@pytest.mark.parametrize("arguments", [("workspaces",), ("merge", "t1"), ("merge", "t1", "--dry-run")], ids=" ".join)
+def test_without_git_nothing_is_claimed(repository: Repository, shell: Shell, arguments: tuple[str, ...]) -> None:
+    task = done(shell)
+    repository.work(task, a="two\n")
+
+    ended = shell.run(*arguments, env={"PATH": "/nowhere"})
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("trichrome: git could not be started")
+    assert ended.err.count("\n") == 1

@@ -163,9 +163,10 @@ def test_a_task_that_is_not_completed_is_refused_with_what_helps(
 # --- what stands in the way -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("staged", [False, True])
 def test_files_that_the_user_is_changing_are_never_overwritten(
-    repository: Repository, shell: Shell, opened: Project, *, staged: bool
+    repository: Repository, shell: Shell, opened: Project, *, staged: bool, dry_run: bool
 ) -> None:
     task = done(shell)
     repository.work(task, a="two\n", new="theirs\n")
@@ -175,23 +176,29 @@ def test_files_that_the_user_is_changing_are_never_overwritten(
     before = repository.state
 
     with pytest.raises(TrichromeError, match="have changes of yours that are not committed") as refused:
-        merged(opened, repository, task)
+        merged(opened, repository, task, dry_run=dry_run)
 
     assert ": a, new. Nothing was merged." in refused.value.message
     assert repository.state == before
     assert repository.branches == ["main", "trichrome/t1"]
 
 
-def test_a_file_that_git_ignores_is_never_overwritten(repository: Repository, shell: Shell, opened: Project) -> None:
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("mine", ["new", "new/inner"])
+def test_a_file_that_git_ignores_is_never_overwritten(
+    repository: Repository, shell: Shell, opened: Project, mine: str, *, dry_run: bool
+) -> None:
     repository.commit(**{".gitignore": "new\n"})
     task = done(shell)
     workspace = repository.prepare(task)
-    (workspace.path / "new").write_text("theirs\n")
-    repository.git("add", "--force", "new", at=workspace.path)
+    (workspace.path / mine).parent.mkdir(exist_ok=True)
+    (workspace.path / mine).write_text("theirs\n")
+    repository.git("add", "--force", mine, at=workspace.path)
+    repository.spaces.put_away(workspace)
     repository.write(new="mine\n")
 
-    with pytest.raises(TrichromeError, match="git refused `merge"):
-        merged(opened, repository, task)
+    with pytest.raises(TrichromeError, match="changes of yours that are not committed"):
+        merged(opened, repository, task, dry_run=dry_run)
 
     assert (repository.folder / "new").read_text() == "mine\n"
     assert "refs/trichrome/merging" not in repository.refs
@@ -221,14 +228,17 @@ def test_a_project_that_is_in_the_middle_of_something_is_left_alone(
     assert repository.state == before
 
 
-def test_work_that_is_not_in_the_branch_yet_is_named(repository: Repository, shell: Shell, opened: Project) -> None:
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_work_that_is_not_in_the_branch_yet_is_named(
+    repository: Repository, shell: Shell, opened: Project, *, dry_run: bool
+) -> None:
     task = done(shell)
     workspace = repository.prepare(task)
     repository.git("switch", "--quiet", "--create", "elsewhere", at=workspace.path)
     (workspace.path / "a").write_text("two\n")
 
     with pytest.raises(TrichromeError, match="holds work that is not in its branch") as refused:
-        merged(opened, repository, task)
+        merged(opened, repository, task, dry_run=dry_run)
 
     assert str(workspace.path) in refused.value.message
     assert subjects(repository) == ["begin"]
@@ -277,6 +287,7 @@ def test_a_conflict_changes_nothing_and_becomes_one_task(repository: Repository,
     assert (shown["kind"], shown["role"], shown["files"]) == ("fix", "green", ["a"])
     assert (shown["run"], shown["depends_on"]) == (shell.json("show", task)["run"], [easy, task])
     assert "git merge trichrome/t2" in shown["instructions"]
+    assert "both changed 1 file(s)" in shown["instructions"]
     assert repository.git("rev-parse", "HEAD^") == before[0]
     assert repository.branches == ["main", "trichrome/t1", "trichrome/t2"]
 
@@ -300,12 +311,68 @@ def test_the_task_that_resolves_a_conflict_brings_everything_in(
     waiting = merged(opened, repository, task)
     answer = merged(opened, repository, clash.fix)
 
-    assert workspace.note == "The work of t1 is not in here: trichrome/t1 conflicts in a."
+    assert workspace.note == "The work of t1 is not in here: it is on trichrome/t1, and it conflicts in 1 file(s)."
     assert waiting.clash is not None
     assert (waiting.clash.fix, waiting.clash.fix_state) == (clash.fix, "completed")
     assert answer.clash is None
     assert (repository.folder / "a").read_text() == "both\n"
     assert repository.refs == []
+
+
+def resolve(repository: Repository, fix: str, branch: str, *, base: str) -> None:
+    """What a worker does that merges two sides by hand."""
+    workspace = repository.prepare(fix, base_tasks=[base])
+    repository.git("merge", "--quiet", branch, at=workspace.path, ok=(1,))
+    (workspace.path / "a").write_text("both\n")
+    repository.git("commit", "--quiet", "--all", "--message", "resolved", at=workspace.path)
+    repository.spaces.put_away(workspace)
+
+
+@pytest.mark.parametrize("asked", ["t1", "t2"])
+def test_a_task_that_was_completed_without_resolving_the_conflict_is_followed_by_another(
+    repository: Repository, shell: Shell, opened: Project, asked: str
+) -> None:
+    task = done(shell)
+    repository.work(task, a="theirs\n")
+    repository.commit(a="ours\n")
+    merged(opened, repository, task)
+    repository.work("t2", b="something else\n")
+    shell.do("t2")
+
+    dry = merged(opened, repository, asked, dry_run=True).clash
+    clash = merged(opened, repository, asked).clash
+    again = merged(opened, repository, asked).clash
+    resolve(repository, "t3", "trichrome/t1", base="t1")
+    shell.do("t3")
+    steps = merged(opened, repository, "t3").steps
+
+    assert dry is not None
+    assert (dry.task, dry.undone, dry.fix) == ("t1", "t2", None)
+    assert clash is not None
+    assert (clash.task, clash.undone, clash.fix, clash.fix_state) == ("t1", "t2", "t3", "ready")
+    assert again == clash
+    assert [step.task for step in steps] == ["t1", "t3"]
+    assert (repository.folder / "a").read_text() == "both\n"
+
+
+def test_a_resolution_that_conflicts_again_gets_a_task_of_its_own(
+    repository: Repository, shell: Shell, opened: Project
+) -> None:
+    task = done(shell)
+    repository.work(task, a="theirs\n")
+    repository.commit(a="ours\n")
+    merged(opened, repository, task)
+    resolve(repository, "t2", "trichrome/t1", base="t1")
+    shell.do("t2")
+    repository.commit(a="ours again\n")
+
+    first = merged(opened, repository, "t1").clash
+    second = merged(opened, repository, "t2").clash
+
+    assert first is not None
+    assert (first.fix, first.fix_state, first.undone) == ("t2", "completed", None)
+    assert second is not None
+    assert (second.task, second.fix, second.fix_state) == ("t2", "t3", "ready")
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------

@@ -11,27 +11,10 @@ import pytest
 from tests.support.servers import Server, ending
 from tests.support.sessions import assignment, started
 
-from trichrome.runners.port import Usage
+from trichrome.mcp_server.supervised import has_worked
 from trichrome.runners.script import ScriptRunner
 
-WORKER = """
-import asyncio, json, os
-from mcp import Client, StdioServerParameters
-
-async def main():
-    config = json.load(open(os.environ["TRICHROME_MCP_CONFIG"]))["mcpServers"]["trichrome"]
-    env = {**os.environ, **config["env"]}
-    server = StdioServerParameters(command=config["command"], args=config["args"], env=env)
-    async with Client(server) as client:
-        claimed = await client.call_tool("claim_task", {"task": os.environ["TRICHROME_TASK"]})
-        print("I work on", claimed.structured_content["task"]["instructions"])
-        print(json.dumps({"type": "used", "model": "own", "input": 7, "cost_usd": 0.5}))
-        await client.call_tool("report_result", {
-            "attempt": claimed.structured_content["attempt"], "outcome": "completed", "summary": "Done by a script.",
-        })
-
-asyncio.run(main())
-"""
+EXAMPLE = Path(__file__).parents[2] / "examples" / "agent.py"
 GARBAGE = r"""
 import sys
 sys.stdout.buffer.write(b"\xff\x00{[\n" + b'{"type": "used"}\n' * 3 + b"no newline at the end")
@@ -59,18 +42,34 @@ def script(folder: Path, source: str) -> ScriptRunner:
     return ScriptRunner(shlex.join([sys.executable, str(path)]))
 
 
-def test_script_claims_and_reports_by_itself(project: Path, tmp_path: Path, lead: Server) -> None:
-    for word in ("one", "two"):
+def test_example_of_the_manual_claims_its_task_and_reports(project: Path, tmp_path: Path, lead: Server) -> None:
+    (project / "auth.py").write_text("def login(): ...\n")
+    (project / "other.py").write_text("pass\n")
+    for word in ("nothing", "login"):
         lead.call("create_task", kind="search", instructions=f"Find {word}")
-    given = assignment(project, tmp_path / "scratch", task="t2")
+    runner = ScriptRunner(shlex.join([sys.executable, str(EXAMPLE)]))
 
-    with started(script(tmp_path, WORKER), given) as session:
+    with started(runner, assignment(project, tmp_path / "scratch", task="t2")) as session:
         over, told = session.over()
 
-    assert over.kind == "ended"
-    assert (told.said, told.usage, told.cost_usd) == ("I work on Find two", {"own": Usage(input=7)}, 0.5)
-    assert lead.call("get_task", task="t2")["result"]["summary"] == "Done by a script."
+    result = lead.call("get_task", task="t2")["result"]
+    assert (over.kind, told.said) == ("ended", "It is in auth.py.")
+    assert (result["summary"], result["data"]) == ("It is in auth.py.", {"files": ["auth.py"]})
     assert lead.call("get_task", task="t1")["state"] == "ready"
+    assert has_worked(session.scratch / "output") is True
+
+
+def test_example_of_the_manual_leaves_in_good_order_when_another_was_faster(
+    project: Path, tmp_path: Path, lead: Server
+) -> None:
+    lead.call("create_task", kind="search", instructions="Find login")
+    lead.call("claim_task", task="t1")
+    runner = ScriptRunner(shlex.join([sys.executable, str(EXAMPLE)]))
+
+    with started(runner, assignment(project, tmp_path / "scratch")) as session:
+        over, told = session.over()
+
+    assert (over.kind, told.said) == ("ended", "")
 
 
 def test_script_that_fails_with_garbage_is_told_as_it_was(project: Path, tmp_path: Path) -> None:

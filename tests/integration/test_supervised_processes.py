@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import psutil
 import pytest
@@ -257,7 +257,7 @@ def test_program_that_cannot_be_started_makes_the_runner_unusable(sessions: Sess
     assert isinstance(ending, Ending)
     assert ending.kind == "unusable"
     assert f"`{program}` cannot be started" in ending.reason
-    assert "trichrome restart" in ending.reason
+    assert "put its folder on PATH" in ending.reason
 
 
 def test_workspace_that_is_gone_is_no_fault_of_the_program(sessions: Sessions) -> None:
@@ -315,15 +315,37 @@ def test_half_a_line_is_no_line_while_the_session_lives(sessions: Sessions) -> N
     assert session.lines() == [b"tw"]
 
 
-def test_a_hundred_megabytes_are_read_in_parts(sessions: Sessions) -> None:
-    code = "import os\nfor n in range(100): os.write(1, (b'%07d' % n * 149_796)[:1024 * 1024 - 1] + b'\\n')"
-    session = sessions.start(python(code))
+LINES: Final = "import os\nfor n in range({}): os.write(1, (b'%07d' % n * 149_796)[:1024 * 1024 - 1] + b'\\n')"
+"""Writes so many lines of a megabyte, each with its number."""
+
+
+def test_sixty_megabytes_are_read_in_parts(sessions: Sessions) -> None:
+    session = sessions.start(python(LINES.format(60)))
     over(session)
 
     calls = list(iter(session.lines, []))
 
     assert max(sum(map(len, lines)) for lines in calls) < 10 * MIB
-    assert [int(line[:7]) for lines in calls for line in lines] == list(range(100))
+    assert [int(line[:7]) for lines in calls for line in lines] == list(range(60))
+
+
+def test_of_what_reading_cannot_keep_up_with_the_end_is_read_by_whole_lines(sessions: Sessions) -> None:
+    session = sessions.start(python(LINES.format(100)))
+    over(session)
+
+    lines = [line for call in iter(session.lines, []) for line in call]
+
+    assert [int(line[:7]) for line in lines] == list(range(92, 100))
+    assert {len(line) for line in lines} == {7 * 149_796}
+
+
+def test_a_session_that_writes_without_end_is_over_its_limit(sessions: Sessions) -> None:
+    session = sessions.start(
+        python(LINES.format(40)), limits=Limits(memory_bytes=4 * 2**30, processes=256, output_bytes=20 * MIB)
+    )
+    over(session)
+
+    assert session.over_limit() == "it wrote 40 MiB of output and may write 20 MiB"
 
 
 def test_line_above_the_bound_is_cut_and_the_next_one_is_whole(sessions: Sessions) -> None:
@@ -366,7 +388,7 @@ def test_sweep_ends_children_that_the_first_process_left_in_its_group(sessions: 
     session = sessions.start(Launch(("sh", "-c", "sleep 60 & sleep 60 & echo begun")))
     over(session)
 
-    assert session.sweep() == 2
+    assert session.sweep().ended == 2
     assert sessions.left() == []
 
 
@@ -376,7 +398,7 @@ def test_sweep_ends_a_daemon_that_left_the_group_and_the_session(sessions: Sessi
     over(session)
     assert marks.runs(daemon)
 
-    assert session.sweep() == 1
+    assert session.sweep().ended == 1
     assert not marks.runs(daemon)
 
 
@@ -392,7 +414,7 @@ def test_sweep_ends_what_cleaned_its_environment_and_was_seen(
     over(session)
     assert marks.runs(child)
 
-    assert session.sweep() == 1
+    assert session.sweep().ended == 1
     assert not marks.runs(child)
 
 
@@ -402,7 +424,7 @@ def test_sweep_needs_no_mark_for_what_stayed_in_the_group(sessions: Sessions, mo
     child = psutil.Process(int(first_line(session)))
     over(session)
 
-    assert session.sweep() == 1
+    assert session.sweep().ended == 1
     assert not marks.runs(child)
 
 
@@ -412,7 +434,7 @@ def test_sweep_ends_what_ignores_the_request(sessions: Sessions) -> None:
     session.ask()
     assert session.poll() is None
 
-    assert session.sweep(grace_seconds=0.1) == 1
+    assert session.sweep(grace_seconds=0.1).ended == 1
     assert session.poll() == -signal.SIGKILL
 
 
@@ -423,7 +445,7 @@ def test_sweep_ends_what_is_stopped(sessions: Sessions) -> None:
     daemon.suspend()
     eventually(lambda: daemon.status() == psutil.STATUS_STOPPED)
 
-    assert session.sweep() == 1
+    assert session.sweep().ended == 1
     assert not marks.runs(daemon)
 
 
@@ -444,9 +466,9 @@ def test_a_look_that_misses_a_process_once_does_not_end_the_sweep(sessions: Sess
     session = sessions.start(python(IDLE))
     looks = iter([[], [psutil.Process(session.pid)], [], []])
 
-    ended = marks.sweep(lambda: next(looks), grace_seconds=BOUND_SECONDS, bound_seconds=BOUND_SECONDS)
+    swept = marks.sweep(lambda: next(looks), grace_seconds=BOUND_SECONDS, bound_seconds=BOUND_SECONDS)
 
-    assert ended == 1
+    assert swept.ended == 1
     assert over(session) == -signal.SIGTERM
 
 

@@ -44,6 +44,7 @@ def variables(process: ProcessRef, role: str, **more: str) -> dict[str, str]:
         "TRICHROME_SUPERVISOR": f"{process.pid}:{process.start}",
         "TRICHROME_WORKER": f"{role}-1",
         "TRICHROME_ROLE": role,
+        "TRICHROME_TASK": "t1",
         **more,
     }
 
@@ -75,6 +76,22 @@ def test_a_supervised_session_is_done_after_its_one_task(start: Start, lead: Ser
     assert "End your turn" in reported["next"]
     assert (after["attempt"], after["next"][-18:]) == (None, "End your turn now.")
     assert state(lead, "t2") == "ready"
+
+
+def test_a_supervised_session_is_done_after_its_one_task_though_its_server_was_killed(
+    start: Start, lead: Server, tmp_path: Path, supervisor: subprocess.Popen[bytes]
+) -> None:
+    lead.call("create_task", kind="search", instructions="a")
+    environment = variables(started_at(supervisor.pid), "blue")
+    first = start(tmp_path, variables=environment)
+    attempt = first.call("claim_task")["attempt"]
+    first.call("report_result", attempt=attempt, outcome="released", summary="not for me")
+    first.end()
+
+    after = start(tmp_path, variables=environment).call("claim_task")
+
+    assert (after["attempt"], after["next"][-18:]) == (None, "End your turn now.")
+    assert state(lead, "t1") == "ready"
 
 
 def test_without_a_supervisor_a_session_goes_on(start: Start, lead: Server, tmp_path: Path) -> None:

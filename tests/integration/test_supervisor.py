@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from tests.support.projects import Process, Project, Worker
 
-from trichrome.coordinator import supervision
-from trichrome.errors import StoreUnavailableError
+from trichrome.coordinator import queries, supervision
+from trichrome.errors import InvalidError, StoreUnavailableError, TrichromeError
 from trichrome.processes import ProcessRef
 from trichrome.roles import load_roles
 from trichrome.runners.port import Assignment, Ending, Launch, Transcript, Usage
-from trichrome.supervisor.life import Place
 from trichrome.supervisor.limits import Limits
-from trichrome.supervisor.supervisor import Done, Means, Supervisor
+from trichrome.supervisor.marks import Swept
+from trichrome.supervisor.means import Means, Place
+from trichrome.supervisor.supervisor import Done, Supervisor
 from trichrome.supervisor.workspaces import PutAway, Workspace
 
 
@@ -60,6 +61,7 @@ class Session:
     asked: int = 0
     said: list[bytes] = field(default_factory=list)
     excess: str | None = None
+    left: tuple[int, ...] = ()
 
     def poll(self) -> int | None:
         return self.code
@@ -80,8 +82,8 @@ class Session:
     def over_limit(self) -> str | None:
         return self.excess
 
-    def sweep(self) -> int:
-        return 0
+    def sweep(self) -> Swept:
+        return Swept(0, self.left)
 
 
 @dataclass
@@ -90,14 +92,17 @@ class Workspaces:
 
     folder: Path
     put: list[str] = field(default_factory=list)
-    refuses: bool = False
+    refuses: TrichromeError | None = None
+    keeps: TrichromeError | None = None
 
     def prepare(self, task: Any, role: Any, *, base_tasks: Any = (), reviews: Any = None) -> Workspace:
-        if self.refuses:
-            raise StoreUnavailableError("git is busy")
+        if self.refuses is not None:
+            raise self.refuses
         return Workspace(task, role.name, self.folder)
 
-    def put_away(self, workspace: Workspace, *, summary: str | None = None) -> PutAway:
+    def put_away(self, workspace: Workspace, *, summary: str | None = None, artifacts: Any = ()) -> PutAway:
+        if self.keeps is not None:
+            raise self.keeps
         self.put.append(workspace.task)
         return PutAway(kept=False, branch=f"trichrome/{workspace.task}")
 
@@ -203,7 +208,7 @@ def test_a_task_that_is_reported_ends_its_session_and_its_cost_is_kept(house: Ho
 
     worker.report(attempt)
     turns(supervisor)
-    life = supervisor._lives["blue-1"]
+    life = supervisor._lives._lives["blue-1"]
     life.reader.transcript = replace(life.transcript, cost_usd=0.5, usage={"m": Usage(1, 2)})  # type: ignore[misc]
     house.sessions[0].code = 0
     turns(supervisor)
@@ -229,8 +234,10 @@ def test_a_session_that_ends_without_a_report_fails_its_attempt_with_its_last_wo
 
     assert house.project.task(task).tries == 1
     with house.project.store.reading() as view:
-        (failed,) = [each.event for each in view.events(stream=task) if type(each.event).__name__ == "AttemptFailed"]
-    assert "It said last: I am lost" in failed.report.summary  # type: ignore[union-attr]
+        said = {type(each.event).__name__: each.event for each in view.events(stream=task)}
+    failed, ended = said["AttemptFailed"], said["SessionEnded"]
+    assert "I am lost" not in failed.report.summary  # type: ignore[union-attr]
+    assert (ended.said, ended.branch) == ("I am lost", f"trichrome/{task}")  # type: ignore[union-attr]
     assert f"branch trichrome/{task}" in failed.report.summary  # type: ignore[union-attr]
 
 
@@ -273,17 +280,47 @@ def test_what_no_session_can_work_with_is_tried_once_until_a_person_resumes(hous
     assert len(house.sessions) == 2
 
 
-def test_a_session_that_claims_nothing_three_times_parks_its_worker_and_says_why(house: House) -> None:
-    house.project.operator.create()
+def end_unclaimed(house: House, supervisor: Supervisor) -> None:
+    """Every session that runs ends without a claim; what waited for a while is tried again."""
+    for session in house.sessions:
+        session.code = 0 if session.code is None else session.code
+    turns(supervisor)
+    house.project.clock.pass_seconds(60)
+    turns(supervisor)
+
+
+def test_a_task_that_three_sessions_did_not_claim_is_held_and_says_why_and_its_worker_goes_on(house: House) -> None:
+    bad = house.project.operator.create()
     supervisor = house.begin()
+    turns(supervisor)
     for _ in range(5):
-        turns(supervisor)
-        house.sessions[-1].code = 0
-        turns(supervisor)
-        house.project.clock.pass_seconds(60)
+        end_unclaimed(house, supervisor)
+    assert (len(house.sessions), house.state()) == (3, "idle")
+    assert house.fleet["held"][0]["task"] == bad
+    assert "3 sessions in a row were started for t1" in house.fleet["held"][0]["reason"]
+
+    [waiting] = queries.status(house.project.coordinator)["needs_you"]
+    assert (waiting["id"], "none claimed it" in waiting["why"]) == (bad, True)
+
+    good = house.project.operator.create()
+    turns(supervisor)
+    assert house.runner.assignments[-1].task == good
+    house.order(resume={"blue": 1.0})
+    end_unclaimed(house, supervisor)
+
+    assert (house.runner.assignments[-1].task, house.fleet["held"]) == (bad, [])
+
+
+def test_a_worker_whose_sessions_fail_for_three_tasks_in_a_row_is_parked_and_says_why(house: House) -> None:
+    for _ in range(4):
+        house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+    for _ in range(5):
+        end_unclaimed(house, supervisor)
 
     assert (len(house.sessions), house.state()) == (3, "parked")
-    assert "3 sessions in a row failed; the last: it ended without claiming t1" in house.events("parked")[0]["reason"]
+    assert "3 sessions in a row failed; the last: it ended without claiming" in house.events("parked")[0]["reason"]
 
 
 def test_a_task_that_another_worker_was_faster_at_is_no_failure(house: House) -> None:
@@ -342,11 +379,11 @@ def test_a_signal_is_heard_while_the_log_refuses_and_every_session_is_ended(hous
     def refuse() -> None:
         raise StoreUnavailableError("its file is gone")
 
-    supervisor._means = replace(supervisor._means, check=refuse)
+    supervisor._means = replace(supervisor._means, check=refuse)  # type: ignore[arg-type]
     supervisor.interrupt()
     done = supervisor.run()
 
-    assert done == Done(1, "it was stopped while the log refused it: its file is gone")
+    assert done == Done(1, "it was stopped while this refused it: its file is gone")
     assert house.sessions[0].code == -9
 
 
@@ -370,30 +407,42 @@ def test_run_that_fails_ends_every_session_first(house: House) -> None:
     def fail() -> None:
         raise RuntimeError("a defect")
 
-    supervisor._means = replace(supervisor._means, check=fail)
+    supervisor._means = replace(supervisor._means, check=fail)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="a defect"):
         supervisor.run()
 
     assert house.sessions[0].code == -9
 
 
-@pytest.mark.parametrize(
-    ("moment", "wanted"),
-    [("claimed", "slow"), ("started", "unclaimed")],
-)
-def test_a_session_past_its_time_is_asked_to_leave(house: House, moment: str, wanted: str) -> None:
+def test_a_session_that_claims_nothing_in_time_is_asked_to_leave(house: House) -> None:
+    house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+
+    house.project.clock.pass_seconds(120)
+    turns(supervisor)
+
+    assert (house.sessions[0].asked, house.events("asked to leave")[0]["why"]) == (1, "unclaimed")
+
+
+def test_a_session_whose_attempt_ran_over_its_time_may_still_notice_and_is_asked_to_leave_then(house: House) -> None:
     task = house.project.operator.create(time_limit_seconds=300)
     supervisor = house.begin()
     turns(supervisor)
-    if moment == "claimed":
-        house.join().take(task=task)
-        turns(supervisor)
-
-    house.project.clock.pass_seconds(400 if moment == "claimed" else 120)
+    house.project.clock.pass_seconds(100)
+    house.join().take(task=task)
     turns(supervisor)
 
-    assert house.sessions[0].asked == 1
-    assert house.events("asked to leave")[0]["why"] in {wanted, "lingering"}
+    house.project.clock.pass_seconds(299)
+    turns(supervisor)
+    assert house.events("lost") == []
+    house.project.clock.pass_seconds(1)
+    turns(supervisor)
+    assert (house.sessions[0].asked, house.events("lost")[0]["reason"]) == (0, "it took longer than its task allows")
+    house.project.clock.pass_seconds(30)
+    turns(supervisor)
+
+    assert (house.sessions[0].asked, house.events("asked to leave")[0]["why"]) == (1, "lost")
 
 
 def test_a_session_that_takes_too_much_of_the_machine_is_killed_and_its_attempt_failed(house: House) -> None:
@@ -503,15 +552,175 @@ def test_until_idle_ends_when_the_money_is_spent(house: House) -> None:
     assert "so no other is begun" in done.reason
 
 
-def test_a_workspace_that_cannot_be_made_is_tried_again(house: House) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "seconds"),
+    [(StoreUnavailableError("git is busy"), 2), (InvalidError("trichrome/t1 is checked out elsewhere"), 60)],
+)
+def test_a_workspace_that_cannot_be_made_holds_its_task_alone_and_counts_against_nobody(
+    house: House, refusal: TrichromeError, seconds: float
+) -> None:
     house.project.operator.create()
-    house.workspaces.refuses = True
+    house.workspaces.refuses = refusal
     supervisor = house.begin()
     turns(supervisor)
-    assert house.events("failed")[0]["reason"] == "git is busy"
+    assert house.events("held")[0]["reason"] == refusal.message
+    assert (house.state(), house.fleet["workers"][0]["failures"]) == ("idle", 0)
 
-    house.workspaces.refuses = False
+    house.workspaces.refuses = None
+    house.project.operator.create()
+    turns(supervisor)
+    assert [each.task for each in house.runner.assignments] == ["t2"]
+    house.sessions[0].code = 0
+    turns(supervisor)
+    house.project.clock.pass_seconds(seconds)
+    turns(supervisor)
+
+    assert [each.task for each in house.runner.assignments] == ["t2", "t1"]
+
+
+def test_until_idle_ends_with_a_task_whose_workspace_only_a_person_can_make_possible(house: House) -> None:
+    house.project.operator.create()
+    house.workspaces.refuses = InvalidError("trichrome/t1 is checked out elsewhere")
+
+    done = turns(house.begin(until_idle=True))
+
+    assert done == Done(1, "what is left cannot move without you", ("t1: trichrome/t1 is checked out elsewhere",))
+
+
+def test_a_disk_that_is_full_keeps_the_task_and_counts_against_nobody(house: House) -> None:
+    house.project.operator.create()
+    (house.folder / ".trichrome").mkdir(exist_ok=True)
+    in_the_way = house.folder / ".trichrome" / "scratch"
+    in_the_way.write_text("no folder")
+    supervisor = house.begin()
+    turns(supervisor)
+    assert "no session can be started (" in house.events("held")[0]["reason"]
+
+    in_the_way.unlink()
     house.project.clock.pass_seconds(2)
     turns(supervisor)
 
-    assert len(house.sessions) == 1
+    assert (len(house.sessions), house.fleet["workers"][0]["failures"]) == (1, 0)
+
+
+def test_nothing_that_builds_on_work_begins_while_that_is_not_put_away(house: House) -> None:
+    first = house.project.operator.create()
+    second = house.project.operator.create(depends_on=[first])
+    supervisor = house.begin()
+    turns(supervisor)
+    worker = house.join()
+    worker.report(worker.take(task=first))
+    house.workspaces.keeps = StoreUnavailableError("git is busy")
+    house.sessions[0].code = 0
+    turns(supervisor)
+    assert (len(house.sessions), house.events("workspace kept")[0]["reason"]) == (1, "git is busy")
+
+    house.workspaces.keeps = None
+    house.project.clock.pass_seconds(2)
+    turns(supervisor)
+
+    assert (house.workspaces.put, house.runner.assignments[-1].task) == ([first], second)
+
+
+def test_the_attempt_of_a_session_that_a_kill_does_not_end_is_given_to_nobody(house: House) -> None:
+    task = house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+    house.join().take(task=task)
+    house.sessions[0].code, house.sessions[0].left = -9, (4711,)
+    turns(supervisor)
+    assert (house.project.state(task), len(house.events("not ended"))) == ("running", 1)
+
+    house.sessions[0].left = ()
+    house.project.clock.pass_seconds(10)
+    turns(supervisor)
+
+    assert house.project.state(task) == "ready"
+
+
+def test_a_quick_session_is_told_as_claimed_and_reported_all_the_same(house: House) -> None:
+    task = house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+    worker = house.join()
+    worker.report(worker.take(task=task))
+    house.sessions[0].code = 0
+
+    turns(supervisor)
+
+    told = [event for who, event, _ in house.told if who == "blue-1"]
+    assert told[-4:] == ["claimed", "reported", "put away", "ended"]
+
+
+def test_a_later_stop_may_shorten_the_grace_and_not_lengthen_it(house: House) -> None:
+    house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+    house.order(stop={"force": False, "grace_seconds": 600, "at": 0})
+    turns(supervisor)
+
+    house.order(stop={"force": False, "grace_seconds": 5, "at": 1})
+    turns(supervisor)
+    house.order(stop={"force": False, "grace_seconds": 900, "at": 2})
+    turns(supervisor)
+    house.project.clock.pass_seconds(5)
+    turns(supervisor)
+
+    assert house.sessions[0].asked == 1
+
+
+def test_a_role_that_is_resumed_does_not_lift_everybodys_usage_limit(house: House) -> None:
+    house.project.operator.create()
+    house.runner.ends = Ending("limit", "usage limit", until=house.project.clock.now().wall + 3600)
+    supervisor = house.begin()
+    turns(supervisor)
+    house.sessions[0].code = 0
+    turns(supervisor)
+
+    house.order(resume={"blue": 1.0})
+    turns(supervisor)
+    assert (len(house.sessions), house.state()) == (1, "parked")
+    house.order(resume={"blue": 2.0, "": 2.0})
+    turns(supervisor)
+
+    assert len(house.sessions) == 2
+
+
+def test_until_idle_tells_what_failed_for_good(house: House) -> None:
+    task = house.project.operator.create(max_attempts=1)
+    supervisor = house.begin(until_idle=True)
+    turns(supervisor)
+    house.join().take(task=task)
+    turns(supervisor)
+    house.sessions[0].code = 0
+
+    done = turns(supervisor)
+
+    assert done is not None
+    assert (done.code, done.reason) == (1, "every task is over, but t1 failed")
+    assert done.stuck[0].startswith("t1 failed: ")
+
+
+def test_until_idle_ends_when_all_that_waits_is_the_review_of_the_only_workers_own_work(house: House) -> None:
+    task = house.project.operator.create(review="blue")
+    supervisor = house.begin(until_idle=True)
+    turns(supervisor)
+    worker = house.join()
+    worker.report(worker.take(task=task))
+    house.sessions[0].code = 0
+
+    done = turns(supervisor, 6)
+
+    assert done is not None
+    assert (done.code, done.reason) == (1, "what is left cannot move without you")
+
+
+def test_a_project_whose_folder_is_gone_ends_the_supervisor(house: House) -> None:
+    house.project.operator.create()
+    supervisor = house.begin()
+    turns(supervisor)
+
+    supervisor._means = replace(supervisor._means, check=lambda: ".trichrome was removed")
+    done = supervisor.run()
+
+    assert (done, house.sessions[0].code) == (Done(1, ".trichrome was removed"), -9)

@@ -9,15 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.support.repositories import BLUE, GREEN, RED, Repository, made
 
 from trichrome import config
 from trichrome.config import FOLDER
 from trichrome.domain.ids import TaskId
-from trichrome.errors import InvalidError, StoreUnavailableError
-from trichrome.supervisor import workspaces
-from trichrome.supervisor.git import Git, GitError
+from trichrome.errors import ConflictError, StoreUnavailableError
+from trichrome.git import Git, GitError
+from trichrome.supervisor.ground import Ground
 from trichrome.supervisor.workspaces import Workspaces
 
 T1, T2 = TaskId("t1"), TaskId("t2")
@@ -38,7 +39,7 @@ def test_a_role_that_writes_gets_a_worktree_of_its_own_and_the_user_notices_noth
     workspace = repository.prepare("t1")
 
     assert workspace.path == repository.folder / FOLDER / "workspaces" / "green-agent" / "t1"
-    assert (workspace.branch, workspace.is_worktree, workspace.note) == ("trichrome/t1", True, None)
+    assert (workspace.branch, workspace.note) == ("trichrome/t1", None)
     assert (workspace.path / "a").read_text() == "one\n"
     assert repository.git("branch", "--show-current", at=workspace.path) == "trichrome/t1"
     assert repository.state == before
@@ -56,7 +57,7 @@ def test_a_role_that_only_reads_sees_what_is_not_committed(repository: Repositor
 
     workspace = repository.prepare("t1", BLUE)
 
-    assert (workspace.branch, workspace.is_worktree) == (None, False)
+    assert (workspace.branch, workspace.path.is_symlink()) == (None, True)
     assert (workspace.path / "a").read_text() == "not committed\n"
     assert workspace.path.resolve() == repository.folder
 
@@ -77,7 +78,7 @@ def test_a_reviewer_sees_the_work_that_it_reviews(repository: Repository) -> Non
     repository.work("t1", a="three\n")
     again = repository.prepare("t2", RED, reviews=T1)
 
-    assert (first.branch, first.is_worktree, seen) == (None, True, "two\n")
+    assert (first.branch, first.path.is_symlink(), seen) == (None, False, "two\n")
     assert (again.path / "a").read_text() == "three\n"
     assert repository.spaces.put_away(again).kept is False
     assert repository.worktrees == []
@@ -104,7 +105,7 @@ def test_a_dependency_that_conflicts_is_left_out_and_named(repository: Repositor
 
     assert (workspace.path / "a").read_text() == "from t1\n"
     assert (workspace.path / "b").read_text() == "one\n"
-    assert workspace.note == "The work of t2 is not in here: trichrome/t2 conflicts in a."
+    assert workspace.note == "The work of t2 is not in here: it is on trichrome/t2, and it conflicts in 1 file(s)."
 
 
 def test_a_later_attempt_goes_on_from_the_branch_of_an_earlier_one(repository: Repository) -> None:
@@ -159,7 +160,6 @@ def test_without_a_usable_repository_writers_work_in_the_project_itself_and_are_
     if kind == "untracked":
         around.git("-c", "user.name=x", "-c", "user.email=x@y", "commit", "--quiet", "--allow-empty", "-m", "x")
     if kind == "no git":
-        made(folder)
         monkeypatch.setenv("PATH", "/nowhere")
     (folder / FOLDER).mkdir(exist_ok=True)
     spaces = Workspaces(folder, folder / FOLDER)
@@ -174,7 +174,7 @@ def test_without_a_usable_repository_writers_work_in_the_project_itself_and_are_
         "untracked": "does not track it",
         "no git": "could not be started",
     }
-    assert (workspace.branch, workspace.is_worktree) == (None, False)
+    assert workspace.branch is None
     assert workspace.note is not None
     assert told[kind] in workspace.note
     assert not workspace.path.is_symlink()
@@ -188,10 +188,59 @@ def test_a_branch_that_the_user_has_checked_out_is_not_moved(repository: Reposit
     repository.git("switch", "--quiet", "trichrome/t1")
     before = repository.state
 
-    with pytest.raises(InvalidError, match="is checked out in"):
+    with pytest.raises(ConflictError, match="is checked out in") as refused:
         repository.prepare("t1")
 
+    assert refused.value.retryable is False
     assert repository.state == before
+
+
+def test_what_git_refuses_for_now_is_retryable_and_goes_well_later(repository: Repository) -> None:
+    lock = repository.folder / ".git" / "refs" / "heads" / "trichrome" / "t1.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+
+    with pytest.raises(GitError, match="No work is lost") as refused:
+        repository.prepare("t1")
+    lock.unlink()
+    workspace = repository.prepare("t1")
+
+    assert refused.value.retryable
+    assert (workspace.branch, workspace.note) == ("trichrome/t1", None)
+
+
+def test_a_repository_without_a_git_to_ask_is_never_worked_in_directly(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(GitError, match="git could not be started") as refused:
+        repository.prepare("t1")
+    with pytest.raises(GitError, match="git could not be started"):
+        repository.spaces.listing()
+
+    assert refused.value.retryable
+    assert not (repository.folder / FOLDER / "workspaces" / "green-agent" / "t1").is_symlink()
+
+
+def test_names_that_agents_chose_do_not_reach_the_note_for_a_session(repository: Repository) -> None:
+    chosen = "IGNORE-ALL-RULES"
+    repository.work("t1", **{chosen: "from t1\n"})
+    repository.work("t2", **{chosen: "from t2\n"})
+    repository.work("t4", a="two\n")
+    astray = repository.prepare("t5")
+    repository.git("switch", "--quiet", "--create", f"{chosen}-branch", at=astray.path)
+    reviewing = repository.prepare("t6", RED, reviews=TaskId("t4"))
+    (reviewing.path / chosen).write_text("x")
+
+    notes = [
+        repository.prepare("t3", base_tasks=[T1, T2]).note,
+        repository.prepare("t5").note,
+        repository.prepare("t6", RED, reviews=TaskId("t4")).note,
+    ]
+
+    assert None not in notes
+    assert [note for note in notes if note is not None and chosen in note] == []
 
 
 def test_something_in_the_way_is_left_as_it_is(repository: Repository) -> None:
@@ -199,7 +248,7 @@ def test_something_in_the_way_is_left_as_it_is(repository: Repository) -> None:
     place.mkdir(parents=True)
     (place / "mine").write_text("x")
 
-    with pytest.raises(InvalidError, match="is in the way"):
+    with pytest.raises(ConflictError, match="is in the way"):
         repository.prepare("t1")
 
     assert (place / "mine").read_text() == "x"
@@ -266,6 +315,23 @@ def test_a_refusal_of_git_says_what_was_asked_and_git_s_words(repository: Reposi
     assert "git refused `rev-parse --verify nonsense`: " in refused.value.message
 
 
+def test_a_git_that_gives_no_answer_is_ended_with_what_it_started(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f"#!/bin/sh\nsleep 600 & echo $! > {tmp_path}/pid\nwait\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+
+    with pytest.raises(GitError, match="no answer within") as refused:
+        Git(repository.folder, seconds=2).run("status")
+
+    assert refused.value.retryable
+    sleeper = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(sleeper) or psutil.Process(sleeper).status() == psutil.STATUS_ZOMBIE
+
+
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +344,6 @@ def test_what_a_worker_did_not_commit_is_committed_to_its_branch(repository: Rep
     put = repository.spaces.put_away(workspace)
 
     assert (put.kept, put.branch, put.changed) == (False, "trichrome/t1", ("a", "b", "new"))
-    assert put.commit == repository.git("rev-parse", "trichrome/t1")
     assert repository.git("log", "-1", "--format=%s", "trichrome/t1") == "t1: work in progress"
     assert (repository.worktrees, workspace.path.exists()) == ([], False)
     assert repository.shown("new", at="trichrome/t1") == "made"
@@ -309,6 +374,46 @@ def test_what_git_ignores_goes_with_the_folder_even_where_it_is_write_protected(
     assert list((repository.folder / FOLDER / "workspaces").rglob("x")) == []
 
 
+def test_artifacts_that_git_ignores_are_copied_before_the_folder_goes(repository: Repository, tmp_path: Path) -> None:
+    repository.commit(**{".gitignore": "out\n*.secret\n"})
+    secret = tmp_path / "theirs.secret"
+    secret.write_text("not yours")
+    workspace = repository.prepare("t1")
+    (workspace.path / "out" / "deep").mkdir(parents=True)
+    (workspace.path / "out" / "deep" / "report").write_text("found\n")
+    (workspace.path / "out" / "link").symlink_to(secret)
+    (workspace.path / "whole.secret").symlink_to(secret)
+    (workspace.path / "kept").write_text("in the branch\n")
+
+    reported = ["out", "kept", "whole.secret", "../../../../../theirs.secret", str(secret), "gone", ""]
+    put = repository.spaces.put_away(workspace, artifacts=reported)
+
+    copies = repository.folder / FOLDER / "artifacts"
+    assert (put.kept, put.changed, put.artifacts) == (False, ("kept",), (".trichrome/artifacts/t1/out/deep/report",))
+    assert [path.name for path in copies.rglob("*") if not path.is_dir()] == ["report"]
+    assert (copies / "t1" / "out" / "deep" / "report").read_text() == "found\n"
+
+
+def test_artifacts_that_are_too_large_to_copy_keep_the_folder_until_somebody_took_them(repository: Repository) -> None:
+    repository.commit(**{".gitignore": "big\n"})
+    workspace = repository.prepare("t1")
+    (workspace.path / "a").write_text("two\n")
+    with (workspace.path / "big").open("wb") as big:
+        big.truncate(65 * 1024 * 1024)
+
+    put = repository.spaces.put_away(workspace, artifacts=["big"])
+    swept = repository.spaces.sweep(set())
+    stays = (workspace.path / "big").exists()
+    repository.git("worktree", "unlock", str(workspace.path))
+    repository.spaces.sweep(set())
+
+    assert (put.kept, put.changed, put.artifacts) == (True, ("a",), ())
+    assert put.note is not None
+    assert f"`git worktree unlock {workspace.path}`" in put.note
+    assert [each.is_safe for each in swept] == [True]
+    assert (stays, workspace.path.exists()) == (True, False)
+
+
 def test_a_merge_that_a_worker_began_is_kept_as_it_is(repository: Repository) -> None:
     repository.work("t1", a="from t1\n")
     workspace = repository.prepare("t2")
@@ -323,7 +428,7 @@ def test_a_merge_that_a_worker_began_is_kept_as_it_is(repository: Repository) ->
     assert (put.kept, put.note) == (True, "it is in the middle of a merge")
     assert [(each.path, each.is_safe) for each in left] == [(workspace.path, False)]
     assert again.note is not None
-    assert "in the middle of a merge" in again.note
+    assert "in the middle of something" in again.note
     assert "<<<<<<<" in (workspace.path / "a").read_text()
 
 
@@ -484,10 +589,27 @@ def test_what_waits_to_be_merged_and_what_is_left_is_listed(repository: Reposito
 
     assert (second.task, second.role, second.path, second.uncommitted) == ("t2", "green", workspace.path, ("b",))
     assert (second.ahead, second.is_spent, second.note) == (0, True, "it has what is not committed: b")
-    assert (tenth.task, tenth.branch, tenth.path, tenth.changed) == ("t10", "trichrome/t10", None, ("a",))
+    assert tenth.branch is not None
+    assert (tenth.task, tenth.branch.name, tenth.path, tenth.changed) == ("t10", "trichrome/t10", None, ("a",))
     assert (tenth.ahead, tenth.is_spent, tenth.note) == (1, False, None)
     assert 0 <= tenth.age_seconds < 60
     assert repository.refs == before
+
+
+def test_a_folder_that_is_no_workspace_of_ours_is_listed_and_looking_makes_nothing(repository: Repository) -> None:
+    data = repository.folder / FOLDER
+    (data / "workspaces" / "green-agent" / "t1").mkdir(parents=True)
+    (data / "workspaces" / "green-agent" / "t1" / "mine").write_text("x")
+    (data / "workspaces" / "green-agent" / "t2").mkdir()
+    (data / "workspaces" / ".removed").mkdir()
+    before = sorted(data.rglob("*"))
+
+    (line,) = repository.spaces.listing()
+
+    assert (line.task, line.branch, line.is_spent) == ("t1", None, True)
+    assert line.note is not None
+    assert "it is no worktree of this repository" in line.note
+    assert sorted(data.rglob("*")) == before
 
 
 # --- several at once --------------------------------------------------------------------------------------------------
@@ -516,7 +638,7 @@ def test_several_processes_make_and_put_away_workspaces_at_once(repository: Repo
 def test_whoever_waits_too_long_for_another_one_is_refused_and_changes_nothing(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workspaces, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(Ground.alone, "__defaults__", (0.1,))
     holding = (
         "import sys\n"
         "from tests.support.repositories import *\n"
@@ -537,7 +659,7 @@ def test_whoever_waits_too_long_for_another_one_is_refused_and_changes_nothing(
         holder.kill()
 
     assert (repository.refs, repository.worktrees) == (before, [])
-    assert repository.prepare("t1").is_worktree
+    assert repository.prepare("t1").branch == "trichrome/t1"
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------
@@ -557,6 +679,33 @@ def test_a_sweep_takes_what_is_clean_and_leaves_what_is_in_use_or_holds_work(rep
     assert repository.worktrees == ["green-agent/t2", "green-agent/t3"]
     assert repository.branches == ["main", "mine", "trichrome/t2", "trichrome/t3", "trichrome/t5"]
     assert not (repository.folder / FOLDER / "workspaces" / "blue-agent" / "t4").is_symlink()
+
+
+def test_a_sweep_deletes_what_was_half_removed_and_forgets_where_dropped_branches_began(repository: Repository) -> None:
+    repository.work("t1", a="two\n")
+    half = repository.folder / FOLDER / "workspaces" / ".removed" / "x" / "t1"
+    half.mkdir(parents=True)
+    (half / "f").write_text("x")
+    repository.git("branch", "--quiet", "-D", "trichrome/t1")
+
+    left = repository.spaces.sweep(set())
+
+    assert (left, repository.refs) == ([], [])
+    assert not half.exists()
+
+
+def test_a_sweep_of_a_project_that_lost_its_repository_leaves_everything_and_does_not_fail(
+    repository: Repository,
+) -> None:
+    workspace = repository.prepare("t1")
+    (workspace.path / "a").write_text("two\n")
+    (repository.folder / ".git").rename(repository.folder.parent / "gone")
+
+    (left,) = repository.spaces.sweep(set())
+
+    assert (left.path, left.is_safe) == (workspace.path, False)
+    assert "what is in it cannot be told" in left.note
+    assert (workspace.path / "a").read_text() == "two\n"
 
 
 def test_a_sweep_leaves_other_worktrees_of_the_user_alone(repository: Repository, tmp_path: Path) -> None:

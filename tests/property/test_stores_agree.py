@@ -352,7 +352,7 @@ class Stores(RuleBasedStateMachine):
                         [view.is_claimable(TaskId(task)) for task in self.depends_on],
                         [view.claimable((role,), worker="blue-1") for role in ROLES],
                         view.claimable(tuple(ROLES), worker=""),
-                        [view.all_claimable(role, worker="green-1", limit=3) for role in ROLES],
+                        view.all_claimable(ROLES, limit=3),
                         view.next_moment(),
                         view.live_attempts(),
                     )

@@ -85,7 +85,7 @@ def main(wanted: dict[str, Any], tells: Callable[..., None] = tell) -> int:
             runner(wanted["runner"]),
             wanted.get("scale", {"blue": 1}),
             until_idle=True,
-            rules_=Rules(**{"backoff": 0.0, **wanted.get("rules", {})}),
+            rules=Rules(**{"backoff": 0.0, **wanted.get("rules", {})}),
             tell=[tells],
             at=killer.at,
             begun=killer.begun,

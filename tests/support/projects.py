@@ -158,6 +158,7 @@ class Project:
         known: bool = True,
         lease_seconds: float = LEASE_SECONDS,
         supervisor: Process | None = None,
+        task: str | None = None,
     ) -> Worker:
         """A new server, introduced, for a new client or a given one."""
         self._principals += 1
@@ -174,7 +175,7 @@ class Project:
         )
         principals.introduce(self.coordinator, principal)
         roles = None if role is None else (role,)
-        caller = Caller(principal=principal.id, roles=roles, known=known, one_task=supervisor is not None)
+        caller = Caller(principal=principal.id, roles=roles, known=known, task=task)
         return Worker(self, caller)
 
     def principal(self, worker: Worker) -> Principal:

@@ -30,7 +30,12 @@ def assignment(project: Path, scratch: Path, *, role: str = "blue", task: str = 
         task=task,
         workspace=project,
         scratch=scratch,
-        environment={"TRICHROME_HOME": str(project), "TRICHROME_WORKER": worker, "TRICHROME_ROLE": role},
+        environment={
+            "TRICHROME_HOME": str(project),
+            "TRICHROME_WORKER": worker,
+            "TRICHROME_ROLE": role,
+            "TRICHROME_TASK": task,
+        },
     )
 
 

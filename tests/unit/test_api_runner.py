@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from anthropic import APIStatusError, AsyncAnthropic
@@ -15,7 +17,7 @@ from anthropic.lib.tools import ToolError, beta_async_tool
 from tests.support.sessions import assignment
 
 from trichrome.roles import MODELS, load_roles
-from trichrome.runners.anthropic_api import AnthropicApiRunner
+from trichrome.runners.anthropic_api import AnthropicApiRunner, files
 from trichrome.runners.anthropic_api.conversation import CUTS, Brief, converse
 from trichrome.runners.anthropic_api.files import file_tools
 from trichrome.runners.anthropic_api.refusals import limit_until, tell_of
@@ -140,6 +142,74 @@ async def test_what_could_start_programs_is_not_written(workspace: Path, path: s
     assert not (workspace / ".trichrome").exists()
 
 
+@pytest.fixture
+def data(workspace: Path) -> Path:
+    folder = workspace / ".trichrome"
+    for name in ("scratch/blue-1/servers.json", "logs/blue-1/output.jsonl", "events.db", "shared-context/note.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("KEY login\n")
+    (folder / ".gitignore").write_text("*\n")
+    (workspace / "src" / "way").symlink_to(folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", ["scratch/blue-1/servers.json", "scratch", "logs/blue-1/output.jsonl", "events.db"])
+async def test_what_is_private_is_neither_read_nor_searched(workspace: Path, data: Path, path: str) -> None:
+    have = tools(workspace)
+
+    for begin in (".trichrome", str(data), "src/way"):
+        with pytest.raises(ToolError):
+            await have["read"].call({"file_path": f"{begin}/{path}"})
+        with pytest.raises(ToolError):
+            await have["grep"].call({"pattern": "KEY", "path": f"{begin}/{path}"})
+
+
+async def test_what_is_private_shows_in_no_list(workspace: Path, data: Path) -> None:
+    have = tools(workspace)
+
+    listed = str(await have["glob"].call({"pattern": "**/*"})).split("\n")
+    found = await have["grep"].call({"pattern": "login"})
+    within = await have["grep"].call({"pattern": "KEY", "path": ".trichrome"})
+
+    assert ".trichrome/shared-context/note.md" in listed
+    assert [name for name in listed if "servers.json" in name or "output.jsonl" in name or "events.db" in name] == []
+    assert found == "src/auth.py:1:def login(): ..."
+    assert within == "no matches"
+
+
+async def test_what_is_shared_is_read_and_searched(workspace: Path, data: Path) -> None:
+    have = tools(workspace)
+
+    text = await have["read"].call({"file_path": ".trichrome/shared-context/note.md"})
+    found = await have["grep"].call({"pattern": "KEY", "path": ".trichrome/shared-context"})
+
+    assert (text, found) == ("KEY login\n", ".trichrome/shared-context/note.md:1:KEY login")
+
+
+async def test_search_that_never_ends_is_ended_and_meanwhile_others_go_on(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEARCH_SECONDS", 1.0)
+    (workspace / "long.txt").write_text("a" * 60 + "b\n")
+    have = tools(workspace)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(_never_ends, have)
+        others = await have["read"].call({"file_path": "src/auth.py"})
+
+    assert others == "def login(): ...\n"
+
+
+async def _never_ends(have: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="the search was ended"):
+        await have["grep"].call({"pattern": "(a+)+$", "path": "long.txt"})
+
+
+async def test_pattern_that_is_none_is_told(workspace: Path) -> None:
+    with pytest.raises(ToolError, match="not a regular expression"):
+        await tools(workspace)["grep"].call({"pattern": "("})
+
+
 # --- reset times ------------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +304,7 @@ class Api:
         self.asked.append(json.loads(request.content))
         return httpx2.Response(200, json=self.replies.pop(0))
 
-    async def talk(self, is_over: Callable[[], bool] = lambda: False) -> str | None:
+    async def talk(self, is_over: Callable[[], bool] = lambda: False, brief: Brief = BRIEF) -> str | None:
         @beta_async_tool
         async def look() -> str:
             """Look."""
@@ -243,7 +313,7 @@ class Api:
 
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
         async with AsyncAnthropic(api_key="dummy", http_client=http) as client:
-            return await converse(client, BRIEF, [look], is_over)
+            return await converse(client, brief, [look], is_over)
 
 
 async def test_calls_are_carried_out_until_the_turn_ends() -> None:
@@ -273,6 +343,30 @@ async def test_nothing_more_is_asked_once_it_is_over() -> None:
     why = await api.talk(lambda: api.calls == 1)
 
     assert (why, len(api.asked)) == (None, 1)
+
+
+def costly(message: dict[str, Any]) -> dict[str, Any]:
+    """A reply of the cheapest model that costs a cent."""
+    return {**message, "usage": {"input_tokens": 100_000, "output_tokens": 0}}
+
+
+@pytest.mark.parametrize(("most", "asked"), [(0.005, 1), (0.0105, 1), (0.0125, 2), (None, 2)])
+async def test_nothing_more_is_asked_than_the_session_may_cost(most: float | None, asked: int) -> None:
+    api = Api(costly(message("tool_use", use(1, "look"))), costly(message("end_turn")))
+
+    why = await api.talk(brief=replace(BRIEF, max_cost_usd=most))
+
+    assert len(api.asked) == asked
+    assert why is None if asked == 2 else "would take it over" in str(why)
+
+
+async def test_price_that_nobody_knows_holds_nothing_up() -> None:
+    unknown = {**costly(message("tool_use", use(1, "look"))), "model": "a-model-of-tomorrow"}
+    api = Api(unknown, message("end_turn"))
+
+    why = await api.talk(brief=replace(BRIEF, max_cost_usd=0.000001))
+
+    assert (why, len(api.asked)) == (None, 2)
 
 
 async def test_reply_that_was_cut_is_gone_on_with_and_its_call_not_carried_out() -> None:

@@ -15,7 +15,7 @@ from trichrome.errors import InvalidError
 from trichrome.roles import load_roles
 from trichrome.runners import claude_code
 from trichrome.runners.claude_code import ClaudeCodeRunner, servers
-from trichrome.runners.port import Assignment, Resume
+from trichrome.runners.port import Assignment, Resume, Transcript
 
 CONTEXT7 = {"command": "npx", "args": ["context7"], "env": {"KEY": "secret"}}
 OTHER = {"command": "other"}
@@ -102,7 +102,11 @@ def test_server_of_a_session_is_this_worker_and_the_file_is_for_this_user_alone(
     ours = json.loads(file.read_text())["mcpServers"]["trichrome"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert ours["command"] == sys.executable
-    assert ours["env"] == {"TRICHROME_HOME": str(home / "project"), "TRICHROME_WORKER": "green-1"}
+    assert ours["env"] == {
+        "TRICHROME_HOME": str(home / "project"),
+        "TRICHROME_TOOLSET": "worker",
+        "TRICHROME_WORKER": "green-1",
+    }
     assert "strict-mcp-config" in given
 
 
@@ -130,19 +134,26 @@ def test_role_that_inherits_its_model_names_none(home: Path) -> None:
     assert "model" not in given
 
 
-def test_environment_bounds_retries_unless_the_user_did_and_leaves_a_parent_session_behind(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_bounds_retries_unless_the_user_did(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(home / "bin" / "claude")
     alone = ClaudeCodeRunner().launch(assignment(home)).environment
     monkeypatch.setenv("CLAUDE_CODE_MAX_RETRIES", "1")
-    monkeypatch.setenv("CLAUDECODE", "1")
-    within = ClaudeCodeRunner().launch(assignment(home)).environment
+    chosen = ClaudeCodeRunner().launch(assignment(home)).environment
 
     assert alone["CLAUDE_CODE_MAX_RETRIES"] == "5"
-    assert "CLAUDECODE" not in alone
-    assert "CLAUDE_CODE_MAX_RETRIES" not in within
-    assert within["CLAUDECODE"] == ""
+    assert "CLAUDE_CODE_MAX_RETRIES" not in chosen
+
+
+def test_who_is_not_logged_in_is_told_the_program_that_was_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_login = Transcript(error="Not logged in", cause="authentication_failed", is_ended=True)
+    bundled = program(home / "sdk" / "_bundled" / "claude")
+    monkeypatch.setattr(claude_code, "find_spec", lambda _: type("Spec", (), {"origin": str(home / "sdk" / "x.py")}))
+    from_sdk = ClaudeCodeRunner().ending(no_login, code=1, errors="").reason
+    program(home / "bin" / "claude")
+    on_path = ClaudeCodeRunner().ending(no_login, code=1, errors="").reason
+
+    assert f"Run `{bundled}` and log in" in from_sdk
+    assert "Run `claude` and log in" in on_path
 
 
 def test_servers_that_a_role_names_are_found_where_the_user_configured_them(home: Path) -> None:

@@ -109,14 +109,6 @@ def test_last_words_of_the_session_itself_are_kept_and_cut_at_their_beginning() 
     assert "\ud800" not in transcript.said
 
 
-def test_tools_that_are_not_ours_are_counted_once_each() -> None:
-    message = said(1, use(1, "mcp__trichrome__claim_task"), use(2, "ToolSearch"), use(3, "Read"), use(4, "Read"))
-
-    transcript = read(INIT, message, message)
-
-    assert transcript.tools == 2
-
-
 def test_usage_before_a_result_is_the_sum_of_messages_each_counted_once() -> None:
     transcript = read(INIT, said(1, words("a")), said(1, use(1, "Read")), said(2, words("b")))
 
@@ -140,8 +132,17 @@ def test_usage_of_several_results_and_of_what_came_after_adds_up() -> None:
     transcript = read(INIT, said(1, words("a")), first, said(2, words("b")), second, said(3, words("c")))
 
     assert transcript.usage == {"claude-haiku-5-5": Usage(900, 20, 17, 4)}
-    assert transcript.cost_usd == pytest.approx(0.08)
+    assert transcript.cost_usd is None, "its program gave no price for what came after the last result"
     assert not transcript.is_ended, "it went on after its result"
+
+
+def test_costs_of_several_results_add_up() -> None:
+    first = result("a", model_usage_since_last_result=used(500, 0.05))
+    second = result("b", model_usage_since_last_result=used(300, 0.03))
+
+    transcript = read(INIT, said(1, words("a")), first, said(2, words("b")), second)
+
+    assert transcript.cost_usd == pytest.approx(0.08)
 
 
 def test_denied_tools_are_told_once_each_also_one_that_was_not_offered() -> None:

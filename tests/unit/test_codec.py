@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from trichrome.domain.events import RunCreated, TaskCreated
+from trichrome.domain.events import RunCreated, SessionEnded, TaskCreated
 from trichrome.domain.ids import RunId, TaskId
 from trichrome.errors import StoreTooNewError
 from trichrome.store import codec
@@ -53,6 +53,20 @@ def test_an_older_schema_is_upcast_step_by_step(monkeypatch: pytest.MonkeyPatch)
     )
 
     assert codec.decode("RunCreated", 1, '{"id":"r1","lead":"x"}') == RunCreated(RunId("r1"), "x", "pause")
+
+
+def test_the_end_of_a_session_from_before_it_had_last_words_and_a_branch_is_read() -> None:
+    old = '{"worker":"green-1","runner":"claude","reason":"it ended","attempt":1}'
+    event = SessionEnded("green-1", "claude", "it ended", attempt=1)
+
+    assert codec.decode("SessionEnded", 1, old) == event
+    assert codec.encode(event) == ("SessionEnded", 1, old)
+
+
+def test_last_words_and_branch_of_a_session_come_back_as_they_were() -> None:
+    event = SessionEnded("green-1", "claude", "it ended", said="done; \u00e4\nbye", branch="trichrome/t1")
+
+    assert codec.decode(*codec.encode(event)) == event
 
 
 def test_every_kind_of_event_is_known_by_one_name() -> None:

@@ -147,3 +147,12 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
         config.open_folder(tmp_path)
 
     assert refused.value.code == "not_permitted"
+
+
+def test_a_misspelt_setting_is_guessed(tmp_path: Path) -> None:
+    data = tmp_path / config.FOLDER
+    data.mkdir()
+    (data / "config.toml").write_text('runer = "offline"\n')
+
+    with pytest.raises(InvalidError, match=r"There is no setting 'runer' .* Did you mean runner\?"):
+        config.load(tmp_path, environment={})

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from tests.support.sessions import assignment
 
+from trichrome.domain.text import clean
 from trichrome.runners.port import Ending, Transcript, Usage
 from trichrome.runners.script import ScriptRunner
-from trichrome.runners.telling import SAID_CHARACTERS, LineReader, ending
+from trichrome.runners.telling import NAMES, SAID_CHARACTERS, LineReader, ending
 
 
 def read(*lines: bytes | dict[str, Any]) -> Transcript:
@@ -37,7 +38,6 @@ def test_lines_add_up_to_what_a_session_did() -> None:
 
     assert told == Transcript(
         said="I look",
-        tools=2,
         denials=("bash",),
         usage={"m": Usage(input=33, output=4, cache_read=5, cache_write=6), "n": Usage(output=1)},
         cost_usd=0.75,
@@ -68,11 +68,32 @@ def test_trouble_is_kept_with_its_status_and_its_end() -> None:
     ],
 )
 def test_no_line_breaks_the_reader(line: bytes) -> None:
-    told = read(line, {"type": "called", "tool": "grep"})
+    told = read(line, {"type": "ended"})
 
-    assert told.tools == 1
+    assert told.is_ended
     assert told.usage in ({}, {"m": Usage()})
     assert (told.cost_usd, told.status, told.limit_until) == (None, None, None)
+
+
+def test_nothing_unclean_or_endless_leaves_the_reader() -> None:
+    bad = "\ud800\x1b[2J\u202e" + "x" * 10_000
+    lines: list[dict[str, Any]] = [{"type": "trouble", "error": bad}, {"type": "said", "text": bad}]
+    lines += [{"type": "denied", "tool": f"{number}{bad}"} for number in range(NAMES + 5)]
+    lines += [{"type": "used", "model": f"{number}{bad}", "input": 1} for number in range(NAMES + 5)]
+
+    told = read(*lines, b'{"type": "said", "text": "\\ud83d\x1b[1m bold"}')
+
+    texts = [told.said, told.error or "", *told.denials, *told.usage]
+    assert [each for each in texts if each != clean(each) or len(each) > SAID_CHARACTERS] == []
+    assert (len(told.denials), len(told.usage)) == (NAMES, NAMES)
+
+
+def test_reason_from_standard_error_is_clean_and_short() -> None:
+    reason = ending(Transcript(), code=3, errors="first\n\x1b[31mred " + "x" * 10_000 + "\n\x07\n").reason
+
+    assert reason == clean(reason)
+    assert len(reason) < 600
+    assert "[31mred" in reason
 
 
 def test_free_text_is_what_was_said_and_only_its_end_is_kept() -> None:
@@ -113,7 +134,7 @@ def test_script_is_given_its_task_its_prompt_and_our_server(tmp_path: Path) -> N
     config = json.loads(Path(launch.environment["TRICHROME_MCP_CONFIG"]).read_text())["mcpServers"]["trichrome"]
     prompt = Path(launch.environment["TRICHROME_PROMPT"]).read_text()
     assert launch.command == (sys.executable, "agent.py", "two words")
-    assert launch.environment["TRICHROME_TASK"] == "t17"
+    assert launch.environment["TRICHROME_TASK"] == config["env"]["TRICHROME_TASK"] == "t17"
     assert launch.environment["TRICHROME_WORKER"] == "green-1"
     assert config["env"]["TRICHROME_WORKER"] == "green-1"
     assert config["args"][-2:] == ["trichrome", "mcp"]

@@ -137,8 +137,8 @@ def test_one_other_tool_is_work(tmp_path: Path) -> None:
         ("[" * 100_000 + '"tool_use"',),
     ],
 )
-def test_an_output_that_tells_of_no_tool_at_all_tells_nothing(tmp_path: Path, lines: tuple[object, ...]) -> None:
-    assert has_worked(wrote(tmp_path / "o", *lines)) is None
+def test_an_output_that_tells_of_no_tool_at_all_tells_of_no_work(tmp_path: Path, lines: tuple[object, ...]) -> None:
+    assert has_worked(wrote(tmp_path / "o", *lines)) is False
 
 
 def test_an_output_that_is_not_there_tells_nothing(tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_a_program_that_tells_its_tools_in_our_lines_is_believed(tmp_path: Path)
 
     assert has_worked(wrote(tmp_path / "o", said, spent)) is False
     assert has_worked(wrote(tmp_path / "o", said, {"type": "called", "tool": "grep"})) is True
-    assert has_worked(wrote(tmp_path / "o", "I did it.")) is None
+    assert has_worked(wrote(tmp_path / "o", "I did it.")) is False

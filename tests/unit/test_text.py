@@ -128,3 +128,17 @@ def test_one_line_is_cut_where_it_is_too_long() -> None:
 )
 def test_a_text_is_shortened_to_bytes_and_keeps_its_beginning(said: str, kept: str) -> None:
     assert text.shortened(said, limit=20) == kept
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("", ""),
+        (" a\n\x1b[2J ", "a\n[2J"),
+        ("x" * 20, "x" * 20),
+        ("a" + "x" * 20, "... " + "x" * 16),
+        ("ä" * 11, "... " + "ä" * 8),
+    ],
+)
+def test_last_words_are_cut_to_bytes_and_keep_their_end(said: str, kept: str) -> None:
+    assert text.ending(said, limit=20) == kept

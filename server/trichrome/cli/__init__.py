@@ -65,11 +65,21 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Every command by its group, with the module below `trichrome.cli` that holds it."""
 
+OPERATORS: Final = frozenset(
+    {
+        *("create", "amend", "cancel", "retry", "approve", "reject", "merge", "pause", "resume"),
+        *("start", "stop", "restart", "scale", "repair", "restore"),
+    }
+)
+"""The commands that decide over work; a worker's session reports, and decides nothing."""
+
 _ABOUT: Final = """Multi-Claude orchestration: several Claude instances work on one request.
 
 Blue searches, green writes code, red reviews. They coordinate through one durable log in the project's .trichrome
 folder, which these commands read and write too.
 """
+_SESSION: Final = "TRICHROME_SESSION"
+"""The mark of a supervised worker's session, which every process in it inherits."""
 _NEXT: Final = "`trichrome COMMAND --help` tells more, with an example. New here? Try `trichrome demo`."
 
 
@@ -104,6 +114,31 @@ class _Root(TyperGroup):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is meant; one of the operator's is refused to a worker's session."""
+        name, command, rest = super().resolve_command(ctx, args)
+        is_help = {"-h", "--help"} & set(rest)
+        if name in OPERATORS and not is_help and _SESSION in os.environ:
+            from trichrome.cli.output import refusals
+            from trichrome.errors import NotPermittedError
+
+            with refusals("--json" in rest):
+                raise NotPermittedError(
+                    f"`trichrome {name}` is for the operator, and this is a worker's session, so nothing was done. "
+                    "Report what should happen: with `report_result` and its `follow_ups`, or `send_message`."
+                )
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the refusal of an option that it does not have names all that it has."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter.__base__ as error:  # type: ignore[misc]  # every misuse; typer exports no name for it
+            if hasattr(error, "possibilities"):
+                options = (each for each in error.ctx.command.params if each.param_type_name == "option")
+                error.possibilities = [each.opts[0] for each in options if not each.hidden]
+            raise
 
 
 def commands(*, about: str = _ABOUT, after: str = _NEXT, without: Collection[str] = ()) -> TyperGroup:

@@ -20,14 +20,14 @@ PAGE: Final = "docs/OVERVIEW.md"
 _EXAMPLES: Final = (
     Draft(
         kind="search",
-        instructions="Find what this project is for and how it is started: its README, entry points and scripts. Report"
-        " each with its file and line. Where there are none, say so.",
+        instructions="Find what this project is for and how it is started: its README, install, usage, main, scripts."
+        " Report each with its file and line.",
         ref="purpose",
     ),
     Draft(
         kind="search",
-        instructions="Find how this project is tested: where the tests are, what runs them, and what has none. Report"
-        " each with its file and line. Where there are none, say so.",
+        instructions="Find how this project is tested: its test files, fixtures and coverage. Report each with its file"
+        " and line.",
         ref="tests",
     ),
     Draft(

@@ -138,6 +138,10 @@ def _converse(session: PromptSession[str], group: TyperGroup) -> None:
             case ["stop", *options]:
                 if _do(group, words) == 0 and not {"-h", "--help"} & set(options):
                     return
+            case ["start", *_]:
+                note("The supervisor runs already: `scale ROLE=N` changes how many workers it keeps, `stop` ends it.")
+            case [name, *_] if name in _NOT_HERE:
+                note(f"`{name}` wants a terminal for itself: run `trichrome {name}` in another one.")
             case _:
                 _do(group, words)
 
@@ -172,6 +176,7 @@ class _Board:
     """Tasks by state, spend, and a line a worker; looked up anew when the log has changed, twice a second at most."""
 
     def __init__(self, project: Project) -> None:
+        self._project = project
         self._c = project.coordinator
         self._watch = self._c.store.watch()
         self._mark: object = None
@@ -191,7 +196,7 @@ class _Board:
     def _lines(self) -> Iterator[tuple[str, str]]:
         with self._c.store.reading() as view:
             counts = view.count_tasks()
-        found = listing(self._c)
+        found = listing(self._project)
         yield "bold", "Tasks  "
         told = [(STYLES[state], f"{counts[state]} {shown(state)}") for state in STATES if counts.get(state)]
         for number, (style, text) in enumerate(told or [("", "none yet")]):

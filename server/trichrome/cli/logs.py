@@ -21,6 +21,7 @@ from trichrome.cli.events import check_reader
 from trichrome.cli.output import Json, document, new_app, note, one_line, refusals, say
 from trichrome.cli.project import place
 from trichrome.errors import NotFoundError
+from trichrome.supervisor.journal import SUPERVISOR
 
 _LOOK_SECONDS: Final = 0.2
 _HEAD: Final = ("timestamp", "worker", "task", "attempt", "event", "level")
@@ -114,9 +115,10 @@ class _Sources:
         self._raw = raw
         self._worker = worker
         self._files: dict[str, _File] = {}
-        if worker is not None and worker not in (known := self.names()):
+        if worker is not None and worker not in self.names():
+            known = ", ".join(name for name in self.names() if name != SUPERVISOR)
             what = "output" if raw else "log"
-            there = f"There are those of {', '.join(known)}." if known else "No worker was started here yet."
+            there = f"Workers that have one: {known}." if known else "No worker was started here yet."
             raise NotFoundError(
                 f"There is no {what} of a worker {worker[:80]!r}. {there} `trichrome workers` shows those that run.",
                 field="worker",

@@ -10,7 +10,8 @@ from trichrome.cli.output import REFUSED, Json, document, new_app, note, one_lin
 from trichrome.cli.project import check_task, opened
 
 if TYPE_CHECKING:
-    from trichrome.supervisor.merging import Clash, Merge
+    from trichrome.supervisor.conflicts import Clash
+    from trichrome.supervisor.merging import Merge
 
 app = new_app()
 
@@ -46,11 +47,16 @@ def _tell(task: str, merged: Merge, *, dry_run: bool) -> None:
         files = one_line(", ".join(step.files), most=200)
         say(f"{step.task} {'would be merged' if dry_run else 'is merged'} into {merged.into}. It changes {files}.")
     for left in merged.left:
-        note(f"{left.path} stays: {left.note}.")
+        note(f"{left.path} {'would be put away first' if dry_run else 'stays'}: {left.note}.")
 
 
 def _told(clash: Clash, into: str) -> str:
     told = f"{clash.branch} and {into} changed the same in {', '.join(clash.files)}. Nothing was merged."
+    if clash.undone is not None:
+        told += (
+            f" {clash.undone} was completed, but did not bring {clash.branch} in. You can do it by hand: `git merge "
+            f"{clash.branch}`."
+        )
     match clash.fix_state:
         case None:
             return f"{told} `trichrome merge {clash.task}` makes a task of it."

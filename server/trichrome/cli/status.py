@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trichrome.cli.output import Json, document, new_app, say, table
+from trichrome.cli.output import Json, document, new_app, note, say, table
 from trichrome.cli.project import opened
+from trichrome.cli.workers import DIED, has_died
 
 if TYPE_CHECKING:
     from trichrome.coordinator.answers import Status
@@ -21,11 +22,14 @@ def status(as_json: Json = False) -> None:
 
         found = queries.status(project.coordinator)
         folder = project.folder
+        is_dead = not as_json and has_died(project)
     if as_json:
         document(found)
         return
     say(f"Project {folder}")
     _show(found)
+    if is_dead:
+        note(DIED)
 
 
 def _show(found: Status) -> None:

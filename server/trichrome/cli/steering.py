@@ -105,12 +105,12 @@ def reject(
 
 
 def _on_run(as_json: bool, named: str | None, act: Callable[[Coordinator, Caller, str], Run], *, paused: bool) -> None:
-    """Act on one run and say how it stands now; without a name, say which `paused` runs, or others, could be meant."""
+    """Act on one run and say how it stands now; without a name, say which `paused` ones, or others, could be meant."""
     with opened(as_json) as project:
         from trichrome.coordinator import OPERATOR
 
         if named is None:
-            raise typer.BadParameter(_which(project.coordinator, paused=paused), param_hint="RUN")
+            raise typer.BadParameter(_which(project, paused=paused), param_hint="RUN|ROLE")
         run = act(project.coordinator, OPERATOR, named)
     if as_json:
         document({"run": run.id, "paused": run.paused})
@@ -120,13 +120,26 @@ def _on_run(as_json: bool, named: str | None, act: Callable[[Coordinator, Caller
         say(f"{run.id} goes on.")
 
 
-def _which(c: Coordinator, *, paused: bool) -> str:
-    from trichrome.coordinator import runs
+def _which(project: Project, *, paused: bool) -> str:
+    from trichrome.coordinator import runs, supervision
+    from trichrome.supervisor import control
 
+    c = project.coordinator
     with c.store.reading() as view:
-        told = runs.named([run for run in view.open_runs() if run.paused is paused])
+        known = [runs.named([run for run in view.open_runs() if run.paused is paused])]
+    if control.is_running(project.data):
+        halted = set(supervision.orders(c).get("paused", ()))
+        workers = [f"{role} (role)" for role in sorted(_roles_of_fleet(c)) if (role in halted) is paused]
+        known += [", ".join(workers)]
     kind = "is paused" if paused else "could be paused"
-    return f"say which run. What {kind}: {told}." if told else f"no run {kind} now."
+    told = ", ".join(filter(None, known))
+    return f"say which. What {kind}: {told}." if told else f"no run and no role {kind} now."
+
+
+def _roles_of_fleet(c: Coordinator) -> set[str]:
+    from trichrome.coordinator import supervision
+
+    return {worker["role"] for worker in (supervision.fleet(c) or {"workers": []})["workers"]}
 
 
 def _on_roles(as_json: bool, named: str | None, *, paused: bool) -> None:
@@ -154,14 +167,12 @@ def _on_roles(as_json: bool, named: str | None, *, paused: bool) -> None:
 
 def _meant_roles(project: Project, named: str | None) -> set[str]:
     """The role that is named, or every role of the fleet."""
-    from trichrome.coordinator import supervision
     from trichrome.supervisor import control
 
-    if named is not None:
-        control.check_scale(0, named, known=project.roles.names, concurrency=None)
-        return {named}
-    fleet = supervision.fleet(project.coordinator) or {"workers": []}
-    return {worker["role"] for worker in fleet["workers"]}
+    if named is None:
+        return _roles_of_fleet(project.coordinator)
+    control.check_scale(0, named, known=project.roles.names, concurrency=None)
+    return {named}
 
 
 @app.command(epilog="Example: trichrome pause r3")

@@ -21,8 +21,9 @@ _LATE_SECONDS: Final = 60.0
 """How much longer than its grace a stop may take, likewise."""
 
 
-@app.command(epilog="Example: trichrome stop --grace 120")
+@app.command(epilog="Example: trichrome stop --grace 120", context_settings={"allow_extra_args": True})
 def stop(
+    context: typer.Context,
     force: Annotated[bool, typer.Option("--force", help="End every session at once.")] = False,
     grace: Annotated[
         float | None,
@@ -35,40 +36,58 @@ def stop(
     Sessions may finish what they are at for the grace; what is not done then is given back with a note for the next
     worker. Where the supervisor was killed, what it left is ended and put away.
     """
+    if context.args:
+        raise typer.BadParameter(
+            "stop ends all workers. `trichrome restart blue-1` ends the session of one, `trichrome scale blue=0` keeps "
+            "fewer.",
+            param_hint=context.args[0],
+        )
+    with opened(as_json) as project:
+        end_all(project, force=force, grace=grace, as_json=as_json)
+
+
+def end_all(project: Project, *, force: bool = False, grace: float | None = None, as_json: bool = False) -> None:
+    """End the project's supervisor and all its sessions, put away what a dead one left, and tell it.
+
+    Args:
+        project: whose supervisor.
+        force: give no grace.
+        grace: how long sessions may finish, in seconds; None for what the settings say.
+        as_json: tell it to a program.
+
+    Raises:
+        StoreUnavailableError: it does not leave in time.
+    """
     from trichrome.supervisor import control
 
-    with opened(as_json) as project:
-        seconds = project.loaded.config.stop_grace_seconds if grace is None else grace
-        if control.is_running(project.data):
-            ordered = _order(project, force=force, grace=seconds)
-            if ordered:
-                _wait(project, _FORCE_SECONDS if force else seconds + _LATE_SECONDS, tells=not as_json)
-        healed = _heal(project)
+    seconds = project.loaded.config.stop_grace_seconds if grace is None else grace
+    if was_running := control.is_running(project.data):
+        _wait(project, force=force, grace=seconds, tells=not as_json)
+    healed = _heal(project)
     if as_json:
-        document({"stopped": True, **({} if healed is None else {"healed": healed})})
+        document({"stopped": was_running or healed is not None, **({} if healed is None else {"healed": healed})})
     else:
-        say(healed or "Stopped. Nothing of it runs.")
+        say(healed or ("Stopped. Nothing of it runs." if was_running else "No supervisor runs here."))
 
 
-def _order(project: Project, *, force: bool, grace: float) -> bool:
-    """Tell the supervisor to stop; answers False where it has just left by itself."""
+def _order(project: Project, *, force: bool, grace: float) -> None:
+    """Tell the supervisor to stop, unless it knows, or has just left by itself."""
+    from contextlib import suppress
+
     from trichrome.errors import NotFoundError
     from trichrome.supervisor import control
 
     at = project.coordinator.clock.now().wall
-    try:
+    with suppress(NotFoundError):
         control.give(
             project.coordinator,
             project.data,
             lambda orders: orders.update(stop={"force": force, "grace_seconds": grace, "at": at}),
         )
-    except NotFoundError:
-        return False
-    return True
 
 
-def _wait(project: Project, seconds: float, *, tells: bool) -> None:
-    """Wait until the supervisor is gone, saying what it still waits for.
+def _wait(project: Project, *, force: bool, grace: float, tells: bool) -> None:
+    """Have the supervisor stop, and wait until it is gone, saying what it still waits for.
 
     Raises:
         StoreUnavailableError: it takes too long.
@@ -81,14 +100,19 @@ def _wait(project: Project, seconds: float, *, tells: bool) -> None:
 
     c = project.coordinator
     watch = c.store.watch()
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (_FORCE_SECONDS if force else grace + _LATE_SECONDS)
     told = ""
+    _order(project, force=force, grace=grace)
     try:
         while control.is_running(project.data):
             mark = watch.mark()
+            if "stop" not in supervision.orders(c):  # one that has just begun forgets what was wanted before
+                _order(project, force=force, grace=grace)
             fleet = supervision.fleet(c) or {"workers": []}
-            working = [f"{worker['name']} ({worker['task']})" for worker in fleet["workers"] if "pid" in worker]
-            line = f"Waiting for {', '.join(working)}. `trichrome stop --force` does not." if working else ""
+            working = ", ".join(
+                f"{worker['name']} ({worker['task']})" for worker in fleet["workers"] if "pid" in worker
+            )
+            line = _waiting(working, grace, force=force) if working else ""
             if tells and line and line != told:
                 note(line)
                 told = line
@@ -103,12 +127,18 @@ def _wait(project: Project, seconds: float, *, tells: bool) -> None:
         watch.close()
 
 
+def _waiting(working: str, grace: float, *, force: bool) -> str:
+    if force or not grace:
+        return f"Ending {working}."
+    return f"Waiting for {working}, {grace:g} s at most. `trichrome stop --force` ends it at once."
+
+
 def _heal(project: Project) -> str | None:
     """Put away what a dead supervisor left; answers it in words, None where there was none."""
-    from trichrome.supervisor import control
+    from trichrome.supervisor import control, healing
 
     with control.alone(project.coordinator, project.data):
-        healed = control.heal(project.coordinator, project.folder, project.data)
+        healed = healing.heal(project.coordinator, project.folder, project.data)
     return None if healed is None else healed.told()
 
 

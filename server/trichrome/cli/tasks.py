@@ -48,9 +48,17 @@ def list_tasks(
     if rows:
         table(("task", "run", "kind", "role", "state", "result"), rows, brief=True)
     else:
-        note('No such task. `trichrome create search "..."` makes one.')
+        note(_none(run=run, state=state, role=role, after=after))
     if "after" in page:
         note(f"There are more: --after {page['after']}")
+
+
+def _none(*, run: str | None, state: str | None, role: str | None, after: str | None) -> str:
+    """That nothing is listed, with what was asked for."""
+    if not (run or state or role or after):
+        return 'There is no task yet. `trichrome create search "..."` makes one.'
+    what = " ".join(filter(None, ("No", role, "task", f"of {run}" if run else "", f"after {after}" if after else "")))
+    return f"{what} is {state.replace('_', ' ')}." if state else f"{what} is there."
 
 
 @app.command(epilog="Example: trichrome show t1")
@@ -98,6 +106,7 @@ def _result(result: Result) -> Iterator[str]:
     yield result["summary"]
     yield from (f"artifact: {path}" for path in result.get("artifacts", ()))
     yield from (f"changed: {path}" for path in result.get("files", ()))
+    yield from ([f"branch: {result['branch']}"] if "branch" in result else ())
     yield from (f"proposed: {one_line(each)}" for each in result.get("follow_ups", ()))
     if "data" in result:
         yield data(result["data"], most=_SHOWN_DATA)

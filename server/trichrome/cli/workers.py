@@ -15,11 +15,13 @@ from trichrome.cli.output import Json, document, new_app, note, one_line, say, t
 from trichrome.cli.project import opened
 
 if TYPE_CHECKING:
-    from trichrome.coordinator import Coordinator
+    from trichrome.bootstrap import Project
     from trichrome.coordinator.answers import WorkerLine
 
 _COPIED: Final = ("failures", "session", "transcript", "log")
 """What is told of a worker as its supervisor wrote it."""
+
+DIED: Final = "The supervisor has died; `trichrome start` puts in order what it left."
 
 app = new_app()
 
@@ -53,10 +55,19 @@ class SupervisorLine(TypedDict):
     cost_usd: float
 
 
+class Held(TypedDict):
+    """A task that the supervisor starts no session for until a person acts."""
+
+    task: str
+    reason: str
+
+
 class Workers(TypedDict, total=False):
-    """The answer of `workers`; without `supervisor`, none runs."""
+    """The answer of `workers`; without `supervisor`, none runs, and with `died`, one did that was killed."""
 
     supervisor: SupervisorLine
+    died: bool
+    held: list[Held]
     workers: Required[list[Line]]
 
 
@@ -64,7 +75,7 @@ class Workers(TypedDict, total=False):
 def workers(as_json: Json = False) -> None:
     """Show each worker: what it is doing, why, since when, and what it has cost."""
     with opened(as_json) as project:
-        found = listing(project.coordinator)
+        found = listing(project)
     if as_json:
         document(found)
         return
@@ -74,18 +85,27 @@ def workers(as_json: Json = False) -> None:
         table(("worker", "role", "state", "at", "since", "cost", ""), [_row(line) for line in found["workers"]])
     else:
         note("No worker is connected.")
-    if "supervisor" not in found:
+    for held in found.get("held", ()):
+        note(
+            f"{held['task']} is held: {one_line(held['reason']).rstrip('.')}. `trichrome resume --all` tries it again."
+        )
+    if "died" in found:
+        note(DIED)
+    elif "supervisor" not in found:
         note("No supervisor runs here. `trichrome start` starts one, with workers.")
 
 
-def listing(c: Coordinator) -> Workers:
+def listing(project: Project) -> Workers:
     """Every worker: the supervised ones in their supervisor's order, then the others."""
     from trichrome.coordinator import queries, supervision
+    from trichrome.supervisor import control
 
-    fleet = supervision.fleet(c)
+    c = project.coordinator
+    is_running, fleet = control.is_running(project.data), supervision.fleet(c)
     connected = {line["worker"]: line for line in queries.workers(c)}
-    if fleet is None or not _runs(c, fleet["supervisor"]):
-        return {"workers": [_unsupervised(line) for line in connected.values()]}
+    if fleet is None or not is_running:
+        unsupervised: Workers = {"workers": [_unsupervised(line) for line in connected.values()]}
+        return {"died": True, **unsupervised} if has_died(project) else unsupervised
     now = c.clock.now().wall
     lines = [_supervised(worker, connected.pop(worker["name"], None), now) for worker in fleet["workers"]]
     return {
@@ -97,15 +117,20 @@ def listing(c: Coordinator) -> Workers:
             "cost_usd": fleet["cost_usd"],
         },
         "workers": [*lines, *map(_unsupervised, connected.values())],
+        "held": fleet.get("held", []),
     }
 
 
-def _runs(c: Coordinator, supervisor: Mapping[str, Any]) -> bool:
-    """Whether a supervisor runs, as far as can be seen: of another machine's nothing can."""
-    from trichrome.coordinator.principals import is_same_machine
+def has_died(project: Project) -> bool:
+    """Whether a supervisor was killed here, and nobody has put in order yet what it left."""
+    from trichrome.coordinator import supervision
+    from trichrome.supervisor import control
 
-    is_here = c.machine is not None and is_same_machine(tuple(supervisor["machine"]), c.machine)
-    return not is_here or c.is_alive((supervisor["pid"], supervisor["start"]))
+    return (
+        supervision.fleet(project.coordinator) is not None
+        and not control.is_running(project.data)
+        and supervision.fleet(project.coordinator) is not None  # it may have ended well since the first look
+    )
 
 
 def _unsupervised(seen: WorkerLine) -> Line:

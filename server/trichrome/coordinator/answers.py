@@ -47,6 +47,7 @@ class ReviewedText(TypedDict, total=False):
     data: object
     artifacts: list[str]
     files: list[str]
+    branch: str
 
 
 class Work(TypedDict, total=False):
@@ -69,15 +70,27 @@ class DependencyResult(TypedDict, total=False):
     summary: Required[str]
     data: object
     artifacts: list[str]
+    branch: str
 
 
-class EarlierText(TypedDict):
-    """How the last attempt ended that gave the task back or failed, in the words of whoever ended it."""
+class SaidText(TypedDict):
+    """The last words of a session."""
 
-    attempt: str
-    ended: str
     by: str
-    summary: str
+    words: str
+
+
+class EarlierText(TypedDict, total=False):
+    """How the last attempt ended that gave the task back, failed or ran too long, in the words of whoever ended it.
+
+    `said` is there where that was not its worker.
+    """
+
+    attempt: Required[str]
+    ended: Required[str]
+    by: Required[str]
+    summary: Required[str]
+    said: SaidText
 
 
 class Claimed(TypedDict, total=False):
@@ -185,6 +198,7 @@ class Result(TypedDict, total=False):
     artifacts: list[str]
     files: list[str]
     follow_ups: list[str]
+    branch: str
 
 
 class SupersededResult(Result, total=False):

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from trichrome.coordinator import briefing, consequences, liveness, losses, runs, sizes
 from trichrome.coordinator.answers import Claimed, Held, Progress, ReportAnswer
 from trichrome.coordinator.context import Caller, Coordinator, Traces
-from trichrome.coordinator.principals import former_worker, standing, worker_for
+from trichrome.coordinator.principals import former_worker, is_of_session, standing, worker_for
 from trichrome.coordinator.tasks import existing
 from trichrome.domain import decisions, ids, reservations, tails, text
 from trichrome.domain.events import AttemptResumed, FilesReserved, Outcome, Report, ResultSuperseded, TaskEvent
@@ -78,7 +78,7 @@ def claim(c: Coordinator, caller: Caller, *, role: str | None = None, task: str 
 def seek(c: Coordinator, caller: Caller, *, role: str | None = None, task: str | None = None) -> Claimed | Nothing:
     """As `claim`, for whoever may go on seeking when there is nothing yet."""
     roles = _roles(c, caller, role)
-    if caller.had is not None and _is_spent(c, caller):
+    if caller.task is not None and _is_spent(c, caller, caller.task):
         return Nothing(_ONE_TASK, may_come=False)
     if caller.task is not None and task not in {None, caller.task}:
         return Nothing(_ANOTHER_TASK.format(task=caller.task), may_come=False)
@@ -93,11 +93,19 @@ def seek(c: Coordinator, caller: Caller, *, role: str | None = None, task: str |
     return _claim_at_once(c, caller, roles, task)
 
 
-def _is_spent(c: Coordinator, caller: Caller) -> bool:
-    """Whether the caller works on nothing any more, though its session has had its one task."""
+def _is_spent(c: Coordinator, caller: Caller, task: str) -> bool:
+    """Whether the caller's session has had its one task, through whichever of its servers, and is not at it any more.
+
+    A claim that nobody read was given back without a report, and does not count.
+    """
     with c.store.reading() as view:
         worker = view.worker_of(caller.principal, caller.agent)
-        return worker is None or view.live_attempt_of(worker.name) is None
+        if worker is not None and view.live_attempt_of(worker.name) is not None:
+            return False
+        had = view.attempts(existing(view, task).id)
+        return any(
+            (each.state != "released" or each.digest is not None) and is_of_session(view, caller, each) for each in had
+        )
 
 
 def _claim_at_once(c: Coordinator, caller: Caller, roles: tuple[str, ...], task: str | None) -> Claimed | Nothing:
@@ -427,7 +435,7 @@ def report(
     roles = _roles(c, caller, None)
     if outcome == "completed" and c.senses.traces is not None:
         _check_work(c, handle, c.senses.traces)
-    claims = claim_next and not caller.one_task
+    claims = claim_next and caller.task is None
     with c.store.writing(actor=caller.principal, causation="report_result") as tx:
         before = existing(tx, handle.task, field="attempt")
         after, late = _end(c, tx, caller, before, handle, outcome, said, retry=retry)
@@ -436,7 +444,7 @@ def report(
     if late is not None:
         raise late
     if found is None:
-        answer["next"] = _after(after, more=_ONE_TASK if caller.one_task else _MORE)
+        answer["next"] = _after(after, more=_MORE if caller.task is None else _ONE_TASK)
     elif not isinstance(found, Nothing):
         answer["claimed"] = found
     else:
@@ -466,9 +474,9 @@ def _check_work(c: Coordinator, attempt: AttemptId, look: Callable[[], Traces]) 
     found = look()
     if found.changed is False and found.worked is False:
         raise InvalidError(
-            "Nothing was done: `git status` shows no change in your workspace, it has no commit of its own, and this "
-            "session used no tool but trichrome's. Do the work, then report again; or report failed, and say in "
-            "summary what kept you from it.",
+            "Nothing was done: `git status` shows no change in your workspace, it has no commit of its own, and the "
+            "session's output tells of no tool but trichrome's. Do the work, then report again; or report failed, and "
+            "say in summary what kept you from it.",
             field="outcome",
         )
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from trichrome.coordinator.answers import DependencyResult, EarlierText, FeedbackText, ReviewedText, Work
-from trichrome.domain.events import AttemptFailed, AttemptReleased, Report
-from trichrome.domain.ids import TaskId
+from trichrome.coordinator.answers import (
+    DependencyResult,
+    EarlierText,
+    FeedbackText,
+    ReviewedText,
+    SaidText,
+    Work,
+)
+from trichrome.domain.events import AttemptExpired, AttemptFailed, AttemptReleased, Report, SessionEnded
+from trichrome.domain.ids import AttemptId, TaskId
 from trichrome.domain.tasks import Task
-from trichrome.store.port import Reading
+from trichrome.store.port import Reading, Recorded
 
 _NEWEST_EVENTS: Final = 20
 """How many of a task's events are looked through for how it ended before."""
@@ -41,22 +48,52 @@ def result(view: Reading, task: Task) -> Report | None:
     return next((each.report for each in reports), None)
 
 
+def result_branch(view: Reading, task: Task | None) -> str | None:
+    """The branch with the work of a task's result."""
+    return None if task is None or task.result is None else branch(view, AttemptId(task.id, task.result))
+
+
+def branch(view: Reading, attempt: AttemptId) -> str | None:
+    """The branch with the work of an attempt that a supervised worker made."""
+    return next(
+        (ended.branch for ended in _sessions(_newest(view, attempt.task), attempt.number) if ended.branch), None
+    )
+
+
 def earlier(view: Reading, task: Task) -> EarlierText | None:
-    """Why the task is to be done again, where its last attempt but the live one was given back or failed."""
-    for each in reversed(view.newest_events(task.id, limit=_NEWEST_EVENTS)):
+    """Why the task is to be done again, where its last attempt but the live one was given back, failed or was cut."""
+    log = _newest(view, task.id)
+    for each in log:
         match each.event:
-            case AttemptReleased(attempt=number, reason=said):
-                return {"attempt": f"{task.id}.{number}", "ended": "released", "by": each.actor, "summary": said}
+            case AttemptReleased(attempt=number, reason=why):
+                ended = "released"
             case AttemptFailed(attempt=number, report=report):
-                return {
-                    "attempt": f"{task.id}.{number}",
-                    "ended": "failed",
-                    "by": each.actor,
-                    "summary": report.summary,
-                }
+                ended, why = "failed", report.summary
+            case AttemptExpired(attempt=number, limit_seconds=limit):
+                ended, why = "expired", f"It ran over the {limit:g} s that it may take."
             case _:
-                pass
+                continue
+        told: EarlierText = {"attempt": f"{task.id}.{number}", "ended": ended, "by": each.actor, "summary": why}
+        if (said := _said(log, number)) is not None and said["by"] != each.actor:
+            told["said"] = said
+        return told
     return None
+
+
+def _newest(view: Reading, task: TaskId) -> list[Recorded]:
+    """A task's newest events, the last one first."""
+    return view.newest_events(task, limit=_NEWEST_EVENTS)[::-1]
+
+
+def _sessions(log: list[Recorded], attempt: int) -> list[SessionEnded]:
+    """How the sessions of an attempt ended, the last one first."""
+    return [event for each in log if isinstance(event := each.event, SessionEnded) and event.attempt == attempt]
+
+
+def _said(log: list[Recorded], attempt: int) -> SaidText | None:
+    """The last words of an attempt's worker."""
+    said = (SaidText(by=ended.worker, words=ended.said) for ended in _sessions(log, attempt) if ended.said is not None)
+    return next(said, None)
 
 
 def _reviewed(view: Reading, review: Task) -> ReviewedText:
@@ -82,6 +119,8 @@ def _reviewed(view: Reading, review: Task) -> ReviewedText:
         reviewed["artifacts"] = list(report.artifacts)
     if report.files:
         reviewed["files"] = list(report.files)
+    if (holds := branch(view, review.reviews)) is not None:
+        reviewed["branch"] = holds
     return reviewed
 
 
@@ -93,4 +132,6 @@ def _result(view: Reading, dependency: TaskId) -> DependencyResult:
         line["data"] = report.data
     if report is not None and report.artifacts:
         line["artifacts"] = list(report.artifacts)
+    if (holds := result_branch(view, task)) is not None:
+        line["branch"] = holds
     return line

@@ -8,7 +8,6 @@ from typing import Final
 
 from trichrome.clock import Clock
 from trichrome.domain.events import OnLeadGone
-from trichrome.domain.ids import AttemptId
 from trichrome.store.port import Store
 
 OPERATOR_NAME: Final = "operator"
@@ -103,17 +102,13 @@ class Caller:
         roles: the roles it may serve; None for all.
         agent: the agent inside it, when a hook said so.
         known: whether `principal` and `agent` together mean one agent and no other.
-        one_task: whether its session was started for one task, and is to end with it.
-        had: the attempt that such a session has had, or has.
-        task: the task that such a session was started for, where its starter said so.
+        task: the one task that its session was started for, and is to end with.
     """
 
     principal: str
     roles: tuple[str, ...] | None = None
     agent: str | None = None
     known: bool = True
-    one_task: bool = False
-    had: AttemptId | None = None
     task: str | None = None
 
 

@@ -140,7 +140,7 @@ def _completed(stream: str, event: TaskCompleted) -> str:
 
 
 def _session(stream: str, event: SessionEnded) -> str:
-    """How a session ended, what it took, what it was not allowed, and where it can be read."""
+    """How a session ended and what it said last, what it took, what it was not allowed, where it and its work are."""
     whose = (
         f"{event.worker}'s session"
         if event.attempt is None
@@ -149,8 +149,11 @@ def _session(stream: str, event: SessionEnded) -> str:
     tokens = sum(sum(each.values()) for each in (event.usage or {}).values())
     took = [f"${event.cost_usd:.4f}"] if event.cost_usd is not None else []
     took += [f"{tokens:,} tokens"] if tokens else []
-    parts = [f"{whose} ended: {_quoted(event.reason)}", *([" and ".join(took)] if took else [])]
+    parts = [f"{whose} ended: {_quoted(event.reason)}"]
+    parts += [f"it said last: {_quoted(event.said)}"] if event.said is not None else []
+    parts += [" and ".join(took)] if took else []
     parts += [f"not allowed: {one_line(', '.join(event.denials), most=QUOTED_CHARS)}"] if event.denials else []
+    parts += [f"work: {event.branch}"] if event.branch is not None else []
     parts += [f"transcript: {one_line(event.transcript)}"] if event.transcript is not None else []
     return "; ".join(parts)
 

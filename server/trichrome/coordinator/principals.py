@@ -297,6 +297,17 @@ def is_same_client(one: Principal, other: Principal) -> bool:
     return one.client is not None and one.client == other.client and is_same_machine(one.machine, other.machine)
 
 
+def is_of_session(view: Reading, caller: Caller, attempt: Attempt) -> bool:
+    """Whether an attempt was made through the caller's server, or another one of the same client process.
+
+    Where a shell starts the server, the supervisor itself is the client, of all its sessions.
+    """
+    mine, owner = view.principal(caller.principal), view.principal(attempt.principal)
+    if mine is None or owner is None or mine.client in {None, mine.supervisor}:
+        return attempt.principal == caller.principal
+    return mine.client == owner.client and is_same_machine(mine.machine, owner.machine)
+
+
 def standing(c: Coordinator, tx: Reading, caller: Caller, attempt: Attempt) -> Standing:
     """What a caller is to an attempt."""
     if _is_another_agent(tx, caller, attempt):

@@ -64,7 +64,7 @@ def task_detail(c: Coordinator, task: str) -> TaskDetail:
             "attempts": [_attempt(state.id, each, reports) for each in view.attempts(state.id)],
             "history": [history.line(each) for each in log],
         }
-        report = briefing.result(view, state)
+        report, branch = briefing.result(view, state), briefing.result_branch(view, state)
     if content.acceptance is not None:
         detail["acceptance"] = content.acceptance
     if state.files:
@@ -78,6 +78,8 @@ def task_detail(c: Coordinator, task: str) -> TaskDetail:
         detail["feedback"] = feedback
     if report is not None:
         detail["result"] = _result(report)
+        if branch is not None:
+            detail["result"]["branch"] = branch
     if late := [each for each in reports if each.superseded]:
         detail["superseded"] = [_superseded(each) for each in late[-10:]]
     return detail

@@ -67,6 +67,7 @@ class _Search:
         self._known: dict[TaskId, Stop | None] = {}
         self._dependencies: dict[TaskId, Sequence[TaskId]] = {}
         self._staff: dict[str, list[supervision.Document]] = {}
+        self._held = supervision.held(c, view)
 
     def stops(self, chosen: Iterable[Task]) -> list[Stop]:
         """What stops each of the tasks, by itself or from below."""
@@ -141,11 +142,13 @@ class _Search:
             return _stop(task, f"{task.run} is paused", f"`trichrome resume {task.run}`", at=task.run)
         staff = self._staff_of(task.role)
         serving = {worker.name for worker in self._connected if worker.role in {None, task.role}}
+        if task.id in self._held and serving <= {worker["name"] for worker in staff}:
+            return _stop(task, self._held[task.id], f"`trichrome resume {task.role}`, once that is mended")
         serving.update(worker["name"] for worker in staff if _comes(worker))
         if not serving:
             if staff:
                 return _kept(task, staff[0])
-            return None if _may_still_come(self._c, self._view, task) else _nobody(task)
+            return None if _may_still_come(self._c, self._view, task) else self._nobody(task)
         if serving == {task.author}:
             another = f"start another {task.role} worker"
             return _stop(
@@ -164,6 +167,12 @@ class _Search:
         if said is None or said.state != "waiting_for_human" or (said.since or 0.0) < ANSWER_SECONDS:
             return None
         return _stop(task, f"{task.attempt.worker} waits for a person at a permission prompt", said.help)
+
+    def _nobody(self, task: Task) -> Stop:
+        is_kept = supervision.is_seen(self._c, self._view)
+        start = f"`trichrome {'scale' if is_kept else 'start --role'} {task.role}=1`"
+        claude = f"a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}"
+        return _stop(task, f"no {task.role} worker is connected", f"{start}, or start {claude}")
 
     def _staff_of(self, role: str) -> list[supervision.Document]:
         if role not in self._staff:
@@ -204,14 +213,6 @@ def _lost(task: Task, gone: Sequence[TaskId]) -> Stop:
 
 def _was(task: Task) -> str:
     return "failed" if task.state == "failed" else "was cancelled"
-
-
-def _nobody(task: Task) -> Stop:
-    return _stop(
-        task,
-        f"no {task.role} worker is connected",
-        f"start a Claude that calls claim_task(role={task.role!r}), with TRICHROME_ROLE={task.role}",
-    )
 
 
 def _comes(worker: supervision.Document) -> bool:

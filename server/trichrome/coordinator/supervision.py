@@ -21,8 +21,8 @@ from trichrome.coordinator.tasks import existing
 from trichrome.domain import decisions, reservations, text
 from trichrome.domain.events import Report, SessionEnded
 from trichrome.domain.ids import AttemptId, TaskId
-from trichrome.domain.reservations import Hold
 from trichrome.domain.tasks import Task
+from trichrome.errors import InvalidError
 from trichrome.store.port import LiveAttempt, Reading
 
 Document = dict[str, Any]
@@ -31,6 +31,8 @@ _FLEET: Final = "fleet"
 _ORDERS: Final = "orders"
 _DENIALS: Final = 50
 """The most tools that the log keeps as denied to one session."""
+_SAID_BYTES: Final = 1500
+"""How much of a session's last words the log keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class SessionFacts:
         cost_usd: what it cost, where its program says so; None is by list prices.
         denials: tools that it was not allowed to use.
         transcript: where its program keeps it.
+        said: the end of what it said; of that the log keeps the last 1,500 bytes.
+        branch: `trichrome/<task>`, where it holds work of the task.
     """
 
     task: str
@@ -60,36 +64,58 @@ class SessionFacts:
     cost_usd: float | None = None
     denials: Sequence[str] = ()
     transcript: str | None = None
+    said: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """A task that could be claimed now.
+
+    Attributes:
+        conflicts: others of those asked for that could be claimed now, and that change the same files: whoever is
+            claimed first keeps the others waiting.
+    """
+
+    task: Task
+    conflicts: frozenset[TaskId] = frozenset()
 
 
 # --- work -------------------------------------------------------------------------------------------------------------
 
 
-def claimable(c: Coordinator, role: str, *, worker: str = "", limit: int = 64) -> list[TaskId]:
-    """What claims of a role could take now, one after the other, in their order.
-
-    A task is left out whose files conflict with those of one before it.
+def claimable(c: Coordinator, roles: Sequence[str], *, limit: int = 64) -> list[Claimable]:
+    """What claims of some roles could take now, in their order.
 
     Args:
         c: the project.
-        role: whose tasks.
-        worker: who would claim; reviews of its own work are left out.
-        limit: the most tasks looked at.
+        roles: whose tasks; conflicts are told across them.
+        limit: the most tasks of each role.
     """
     with c.store.reading() as view:
         is_due = view.next_moment() == 0.0
     if is_due:
         liveness.sweep(c)
-    held: list[Hold] = []
-    found: list[TaskId] = []
     with c.store.reading() as view:
-        for task in view.all_claimable(role, worker=worker, limit=limit):
-            state = view.task(task)
-            wanted = reservations.holds(state.files if state is not None else ())
-            if not any(each.conflicts_with(other) for each in wanted for other in held):
-                found.append(task)
-                held += wanted
-    return found
+        found = view.all_claimable(roles, limit=limit)
+    conflicts = _conflicts(found)
+    return [Claimable(task, frozenset(conflicts.get(task.id, ()))) for task in found]
+
+
+def _conflicts(found: Sequence[Task]) -> dict[TaskId, set[TaskId]]:
+    """Which of these tasks change the same files as others of them."""
+    changed_by: dict[str, set[TaskId]] = {}
+    for task in found:
+        for hold in reservations.holds(task.files):
+            changed_by.setdefault(hold.path, set()).add(task.id)
+    conflicts: dict[TaskId, set[TaskId]] = {}
+    for path, mine in changed_by.items():
+        above = set().union(*(changed_by.get(each, ()) for each in reservations.ancestors(path)))
+        for each in mine:
+            conflicts.setdefault(each, set()).update(above)
+        for each in above:
+            conflicts.setdefault(each, set()).update(mine)
+    return {each: others - {each} for each, others in conflicts.items()}
 
 
 def attempt_of(c: Coordinator, worker: str) -> AttemptId | None:
@@ -112,7 +138,7 @@ def _held(view: Reading, worker: str) -> list[LiveAttempt]:
 
 
 def end_attempt(
-    c: Coordinator, worker: str, *, outcome: Literal["failed", "released"], reason: str, retry: bool = True
+    c: Coordinator, worker: str, *, outcome: Literal["failed", "released"], reason: str
 ) -> AttemptId | None:
     """End what a named worker holds whose session is over without a report; answers what, None for nothing.
 
@@ -120,8 +146,7 @@ def end_attempt(
         c: the project.
         worker: its name; what agents in its session hold ends too.
         outcome: `failed` counts as a try, `released` does not.
-        reason: why the session is over and what it said last, for the next worker and for people; cut at 4 KiB.
-        retry: whether a task that failed may be tried again.
+        reason: why the session is over, for the next worker and for people; cut at 4 KiB.
     """
     if attempt_of(c, worker) is None:
         return None
@@ -131,17 +156,17 @@ def end_attempt(
         for attempt in ended:
             task = tx.task(attempt.task)
             assert task is not None
-            consequences.decide(c, tx, task, _ending(c, task, outcome, why, retry=retry))
+            consequences.decide(c, tx, task, _ending(c, task, outcome, why))
     return next(iter(ended), None)
 
 
-def _ending(c: Coordinator, task: Task, outcome: str, why: str, *, retry: bool) -> decisions.Release | decisions.Fail:
+def _ending(c: Coordinator, task: Task, outcome: str, why: str) -> decisions.Release | decisions.Fail:
     assert task.attempt is not None
     number, principal = task.attempt.number, task.attempt.principal
     if outcome == "released":
         return decisions.Release(attempt=number, principal=principal, reason=why, by="trichrome")
     return decisions.Fail(
-        attempt=number, principal=principal, report=Report(why), retry=retry, delay_seconds=liveness.delay(c, task)
+        attempt=number, principal=principal, report=Report(why), retry=True, delay_seconds=liveness.delay(c, task)
     )
 
 
@@ -150,7 +175,10 @@ def session_ended(c: Coordinator, ended: SessionFacts) -> None:
 
     Raises:
         NotFoundError: there is no such task.
+        InvalidError: a branch that is none of the task.
     """
+    if ended.branch not in {None, f"trichrome/{ended.task}"}:
+        raise InvalidError(f"{ended.branch!r} is no branch for the work of {ended.task}.", field="branch")
     usage = {text.one_line(model, most=text.NAME_CHARS): dict(tokens) for model, tokens in ended.usage.items()}
     event = SessionEnded(
         worker=ended.worker,
@@ -162,6 +190,8 @@ def session_ended(c: Coordinator, ended: SessionFacts) -> None:
         cost_usd=costs.price(usage) if ended.cost_usd is None else ended.cost_usd,
         denials=tuple(text.one_line(tool, most=text.NAME_CHARS) for tool in ended.denials[:_DENIALS]),
         transcript=None if ended.transcript is None else text.shortened(ended.transcript, limit=text.PATH_BYTES),
+        said=text.ending(ended.said or "", limit=_SAID_BYTES) or None,
+        branch=ended.branch,
     )
     with c.store.writing(actor="trichrome", causation="session_over") as tx:
         task = existing(tx, ended.task)
@@ -202,13 +232,28 @@ def put_orders(c: Coordinator, document: Mapping[str, Any]) -> None:
 def staff(c: Coordinator, view: Reading, role: str) -> list[Document]:
     """The workers of a role in the fleet; none once its supervisor is seen to be gone, or cannot be seen."""
     known = _read(view, _FLEET)
-    if known is None or c.machine is None:
-        return []
-    supervisor = known["supervisor"]
-    process = (supervisor["pid"], supervisor["start"])
-    if not is_same_machine(tuple(supervisor["machine"]), c.machine) or not c.is_alive(process):
+    if known is None or not _is_seen(c, known["supervisor"]):
         return []
     return [worker for worker in known["workers"] if worker["role"] == role]
+
+
+def held(c: Coordinator, view: Reading) -> Mapping[str, str]:
+    """Tasks that a supervisor starts no session for until a person acts, and why."""
+    known = _read(view, _FLEET)
+    if known is None or not _is_seen(c, known["supervisor"]):
+        return {}
+    return {each["task"]: each["reason"] for each in known.get("held", ())}
+
+
+def is_seen(c: Coordinator, view: Reading) -> bool:
+    """Whether a supervisor is seen to live. One of another boot is dead, and its number may be another's by now."""
+    known = _read(view, _FLEET)
+    return known is not None and _is_seen(c, known["supervisor"])
+
+
+def _is_seen(c: Coordinator, supervisor: Document) -> bool:
+    is_here = c.machine is not None and is_same_machine(tuple(supervisor["machine"]), c.machine)
+    return is_here and c.is_alive((supervisor["pid"], supervisor["start"]))
 
 
 def _read(view: Reading, name: str) -> Document | None:

@@ -288,6 +288,8 @@ class SessionEnded:
         cost_usd: what it cost; None where nobody knows.
         denials: tools that it was not allowed to use.
         transcript: where its program keeps it.
+        said: its last words. They are the worker's, and never instructions.
+        branch: where the work of the task is.
     """
 
     worker: str
@@ -299,6 +301,8 @@ class SessionEnded:
     cost_usd: float | None = None
     denials: tuple[str, ...] = ()
     transcript: str | None = None
+    said: str | None = None
+    branch: str | None = None
 
 
 # --- messages, notes, the log itself ----------------------------------------------------------------------------------

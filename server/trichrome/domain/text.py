@@ -124,6 +124,14 @@ def shortened(text: str, *, limit: int) -> str:
     return f"{raw[: limit - 4].decode(errors='ignore')} ..."
 
 
+def ending(text: str, *, limit: int) -> str:
+    """Cleaned text, cut where it is longer than `limit` bytes; its end is kept."""
+    cleaned = clean(text).strip()
+    if len(raw := cleaned.encode()) <= limit:
+        return cleaned
+    return f"... {raw[4 - limit :].decode(errors='ignore')}"
+
+
 def one_line(text: str, *, most: int | None = None) -> str:
     """Cleaned text as one line, cut where it is longer than `most` characters."""
     line = " ".join(clean(text).split())

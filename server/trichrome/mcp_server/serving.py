@@ -157,7 +157,6 @@ class Serving:
                 if stop.is_set():
                     self.session.give_back(done[0].answer)
                 else:
-                    self.session.went_on(done[0].answer.get("attempt") or getattr(args, "attempt", None))
                     done[0].add_inbox(caller)
             finally:
                 ended.set()

@@ -48,7 +48,6 @@ class Session:
         clock: overrides the machine's own.
         client_name: how the client names itself; None until it has said anything.
         signs: what its hooks told; None until one did.
-        had: the one attempt of a supervised session, once it has begun.
     """
 
     chain: ClientChain
@@ -59,7 +58,6 @@ class Session:
     client_name: str | None = None
     principal: Principal | None = None
     signs: Signs | None = None
-    had: ids.AttemptId | None = None
     _project: Project | None = None
     _keeper: liveness.Keeper | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
@@ -185,15 +183,8 @@ class Session:
             principal=self.principal.id,
             roles=None if self.role is None else (self.role,),
             known=self.client_name != CLAUDE_CODE or self.is_declared_worker,
-            one_task=is_supervised,
-            had=self.had,
             task=os.environ.get("TRICHROME_TASK") or None if is_supervised else None,
         )
-
-    def went_on(self, attempt: str | None) -> None:
-        """Note that a call went on with an attempt, where the session has only one."""
-        if attempt is not None and self.principal is not None and self.principal.supervisor is not None:
-            self.had = ids.attempt_id(attempt)
 
     # --- keeping ------------------------------------------------------------------------------------------------------
 
@@ -249,7 +240,6 @@ class Session:
             principal=self.principal.id,
             reason="its claim was never read",
         )
-        self.had = None
 
     def leave(self) -> None:
         """Say that this server stops, if that is still possible. Attempts go on: their client decides about them."""

@@ -6,26 +6,20 @@ Guarantee: looking changes nothing, takes a bounded time, and never claims to ha
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from trichrome.coordinator import Traces
+from trichrome.domain import outputs
 from trichrome.errors import InvalidError
+from trichrome.git import Git, GitError
 
 GIT_SECONDS: Final = 10.0
 """The longest that git may take to answer."""
 OUTPUT_BYTES: Final = 256 * 1024 * 1024
 """How much of a session's output is looked through."""
-OURS: Final = "mcp__trichrome__"
-"""How the names of our tools begin in a session's output."""
-_TELLING: Final = frozenset({"said", "used", "denied"})
-"""What programs tell that speak as `trichrome.runners.telling` does, besides the tools that they call."""
-NO_WORK: Final = frozenset({"ToolSearch"})
-"""Tools of Claude Code that only bring in others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,7 @@ class Supervised:
     Attributes:
         supervisor: (pid, start) of whoever started it.
         workspace: the folder it works in.
-        output: the file that its standard output goes to, in lines of JSON.
+        output: the file that its standard output goes to, in lines.
     """
 
     supervisor: tuple[int, int]
@@ -71,66 +65,36 @@ def supervised(environment: Mapping[str, str]) -> Supervised | None:
 
 def is_changed(workspace: Path) -> bool | None:
     """Whether a worktree beside the main one has changes or commits that no other branch has; None for no worktree."""
-    folders = _git(workspace, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
-    if folders is None or len(set(folders.splitlines())) == 1:
-        return None
-    status = _git(workspace, "status", "--porcelain")
-    branch = _git(workspace, "branch", "--show-current")
-    if status is None or branch is None:
-        return None
-    besides = [f"--exclude={branch.strip()}"] if branch.strip() else []
-    own = _git(workspace, "rev-list", "--max-count=1", "HEAD", "--not", *besides, "--branches", "--remotes", "--tags")
-    return None if own is None else bool(status.strip() or own.strip())
-
-
-def _git(workspace: Path, *arguments: str) -> str | None:
+    git = Git(workspace, seconds=GIT_SECONDS)
     try:
-        told = subprocess.run(
-            ["git", "-C", os.fspath(workspace), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GIT_SECONDS,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
+        folders = git.run("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+        if len(set(folders.splitlines())) == 1:
+            return None
+        branch = git.run("branch", "--show-current").strip()
+        besides = [f"--exclude={branch}"] if branch else []
+        elsewhere = ("--not", *besides, "--branches", "--remotes", "--tags")
+        return bool(git.untidy() or git.run("rev-list", "--max-count=1", "HEAD", *elsewhere).strip())
+    except GitError:
         return None
-    return told.stdout.decode(errors="replace")
 
 
 def has_worked(output: Path) -> bool | None:
-    """Whether a session's output tells of a tool that is not ours; None where it tells of no tools at all."""
-    is_told = False
+    """Whether a session's output tells of a tool that is not ours; None where the output cannot be seen whole."""
     try:
         with output.open("rb") as lines:
             for line in lines:
-                for tool in _tools(line):
-                    is_told = True
-                    if not tool.startswith(OURS) and tool not in NO_WORK:
-                        return True
+                if any(map(outputs.is_work, outputs.called(_decoded(line)))):
+                    return True
                 if lines.tell() > OUTPUT_BYTES:
                     return None
     except OSError:
         return None
-    return False if is_told else None
+    return False
 
 
-def _tools(line: bytes) -> Iterator[str]:
-    """The tools that one line of output says were called.
-
-    Claude Code tells all of them in stream-json. Our own programs, and others that speak like them, tell those that are
-    not ours, so whatever else they tell stands for a tool of ours.
-    """
-    if not line.startswith(b"{"):
-        return
+def _decoded(line: bytes) -> object:
+    """The JSON object on a line; None where there is none."""
     try:
-        told: Any = json.loads(line)
-        kind = told.get("type")
-        if kind == "called":
-            yield str(told["tool"])
-        elif kind in _TELLING:
-            yield OURS
-        else:
-            yield from (str(each["name"]) for each in told["message"]["content"] if each["type"] == "tool_use")
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return
+        return json.loads(line) if line.startswith(b"{") else None
+    except (ValueError, RecursionError):
+        return None

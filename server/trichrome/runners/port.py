@@ -40,7 +40,8 @@ class Assignment:
         workspace: the folder that it works in.
         scratch: a folder of its own for what its program reads at the start; it goes away with the session.
         environment: variables that make its server this worker's: `TRICHROME_HOME`, `TRICHROME_WORKER`,
-            `TRICHROME_ROLE`, `TRICHROME_SUPERVISOR` and others. The runner hands them to the server it configures.
+            `TRICHROME_ROLE`, `TRICHROME_TASK`, `TRICHROME_SUPERVISOR` and others. The runner hands them to the server
+            it configures.
         note: what the model should know of its workspace; None for nothing.
         resume: the session to go on with; None begins one.
         max_cost_usd: what it may cost at most, where the program can hold such a limit; None for no limit.
@@ -89,14 +90,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What a session's output has told so far.
+    """What a session's output has told so far. Its texts are clean and bounded.
 
     Attributes:
         session: its id, by which it can be gone on with; None while unknown, or where the program has none.
         said: its last words, cut to some kilobytes.
-        tools: how many tools it has called that are not ours.
         usage: tokens by model id; of this run alone, not of what it resumed.
-        cost_usd: what this run cost, where the program says so; None where it does not.
+        cost_usd: what this run cost, where the program says so for all of its usage; None where it does not.
         denials: tools that it was not allowed to use, each once.
         error: what its program said went wrong; None for nothing.
         cause: its program's own word for that, such as `authentication_failed` or `seven_day_opus`; None for none.
@@ -109,7 +109,6 @@ class Transcript:
 
     session: str | None = None
     said: str = ""
-    tools: int = 0
     usage: Mapping[str, Usage] = field(default_factory=dict)
     cost_usd: float | None = None
     denials: tuple[str, ...] = ()
@@ -146,12 +145,15 @@ class Ending:
         reason: what happened, in a sentence for people; for `unusable`, what to do about it.
         until: when a limit ends, in seconds since 1970; None where nobody said.
         scope: whom a `limit` or an `unusable` concerns: every session of the runner, or those of this model alone.
+        is_forgotten: for `failed`: whether the session that was to be gone on with is not there any more. Nothing was
+            tried and nothing was paid, so this counts nobody; the task needs a session that is begun anew.
     """
 
     kind: Literal["ended", "limit", "unusable", "failed"]
     reason: str
     until: float | None = None
     scope: Literal["fleet", "role"] = "fleet"
+    is_forgotten: bool = False
 
 
 class Runner(Protocol):

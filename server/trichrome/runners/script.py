@@ -1,9 +1,8 @@
 """Any program as a worker: `--runner 'script:COMMAND'` starts it once a task, so that other agents can join.
 
 The command is split as a shell would and started without one, in the session's workspace, with the session's
-`TRICHROME_*` variables and three more:
+`TRICHROME_*` variables (docs/supervisor.md), `TRICHROME_TASK` among them, and two more:
 
-    TRICHROME_TASK         the task that it is to claim, such as t17
     TRICHROME_PROMPT       a file: the role's prompt, and what this session is for
     TRICHROME_MCP_CONFIG   a file: an mcp.json that names our server, with this worker's identity
 
@@ -64,7 +63,6 @@ class ScriptRunner:
             command=(str(Path(shutil.which(program) or program).absolute()), *arguments),
             environment={
                 **assignment.environment,
-                "TRICHROME_TASK": assignment.task,
                 "TRICHROME_PROMPT": str(prompt),
                 "TRICHROME_MCP_CONFIG": str(config),
             },

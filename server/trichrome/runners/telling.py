@@ -24,10 +24,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from trichrome.domain import text
 from trichrome.runners.port import Ending, Transcript, Usage
 
 SAID_CHARACTERS: Final = 4_000
 """How much of what was said last is kept."""
+
+ERROR_CHARACTERS: Final = 500
+"""How much is kept of what went wrong."""
+
+NAMES: Final = 50
+"""How many models and denied tools are kept apart; no honest program has as many."""
 
 OF_THIS_MODEL: Final = frozenset({404, 429})
 """Refusals of an API that concern one model: there is none of that name; its limit is reached."""
@@ -44,7 +51,7 @@ def tell(kind: Kind, **facts: object) -> None:
 
 
 class LineReader:
-    """Folds such lines into a transcript; whatever a line holds, it does not raise."""
+    """Folds such lines into a transcript; whatever a line holds, it does not raise, and what leaves it is clean."""
 
     def __init__(self) -> None:
         self._transcript = Transcript()
@@ -56,22 +63,23 @@ class LineReader:
 
     def read(self, line: bytes) -> None:
         """See `port.Reader`."""
-        text = line.decode("utf-8", "replace").strip()
+        words = line.decode("utf-8", "replace").strip()
         so_far = self._transcript
-        match _facts(text):
+        match _facts(words):
             case {"type": "said", "text": str(said)}:
                 self._say(said)
             case {"type": "called", "tool": str()}:
-                self._transcript = replace(so_far, tools=so_far.tools + 1)
+                pass  # the session's own server looks for these when it reports: domain/outputs.py
             case {"type": "denied", "tool": str(tool)}:
-                self._transcript = replace(so_far, denials=tuple(dict.fromkeys((*so_far.denials, tool))))
+                denials = dict.fromkeys((*so_far.denials, text.one_line(tool, most=text.NAME_CHARS)))
+                self._transcript = replace(so_far, denials=tuple(denials)[:NAMES])
             case {"type": "used", "model": str(model)} as used:
-                self._use(model, used)
+                self._use(text.one_line(model, most=text.NAME_CHARS), used)
             case {"type": "trouble", "error": str(error)} as trouble:
                 status = _count(trouble, "status")
                 self._transcript = replace(
                     so_far,
-                    error=error[-SAID_CHARACTERS:],
+                    error=text.one_line(error, most=ERROR_CHARACTERS),
                     status=status or None,
                     is_limit=trouble.get("is_limit") is True,
                     limit_until=_number(trouble, "until"),
@@ -79,14 +87,16 @@ class LineReader:
             case {"type": "ended"}:
                 self._transcript = replace(so_far, is_ended=True)
             case _:
-                self._say(text)
+                self._say(words)
 
-    def _say(self, text: str) -> None:
-        said = f"{self._transcript.said}\n{text}".strip()
+    def _say(self, words: str) -> None:
+        said = f"{self._transcript.said}\n{text.clean(words)}".strip()
         self._transcript = replace(self._transcript, said=said[-SAID_CHARACTERS:])
 
     def _use(self, model: str, used: Mapping[str, Any]) -> None:
         so_far = self._transcript
+        if model not in so_far.usage and len(so_far.usage) == NAMES:
+            return
         before = so_far.usage.get(model, Usage())
         after = Usage(
             input=before.input + _count(used, "input"),
@@ -104,7 +114,7 @@ class LineReader:
 
 def ending(transcript: Transcript, *, code: int, errors: str) -> Ending:
     """Why a session that tells such lines is over; see `port.Runner.ending`."""
-    why = transcript.error or _last_line(errors) or "It did not say why."
+    why = transcript.error or last_line(errors) or "It did not say why."
     scope: Literal["fleet", "role"] = "role" if transcript.status in OF_THIS_MODEL else "fleet"
     if code == 0:
         return Ending("ended", "The session ended by itself.")
@@ -116,25 +126,28 @@ def ending(transcript: Transcript, *, code: int, errors: str) -> Ending:
 
 
 def _left(code: int) -> str:
-    if code >= 0:
-        return f"left with exit code {code}"
+    return f"left with exit code {code}" if code >= 0 else f"was ended by {signal_name(-code)}"
+
+
+def signal_name(number: int) -> str:
+    """How people call a signal."""
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return signal.Signals(number).name
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"signal {number}"
 
 
-def _last_line(errors: str) -> str:
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return lines[-1][-SAID_CHARACTERS:] if lines else ""
+def last_line(errors: str) -> str:
+    """The last words on standard error, clean and bounded; empty where there are none."""
+    return next(filter(None, (text.one_line(line, most=ERROR_CHARACTERS) for line in errors.splitlines()[::-1])), "")
 
 
-def _facts(text: str) -> dict[str, Any]:
+def _facts(line: str) -> dict[str, Any]:
     """The line as an object; an empty one for anything else."""
-    if not text.startswith("{"):
+    if not line.startswith("{"):
         return {}
     try:
-        value: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError):
         return {}
     return value

@@ -65,6 +65,11 @@ def _copied(value: Any) -> Any:
     return type(value)(*[getattr(value, name).copy() for name in value.__match_args__])
 
 
+def _in_order(tasks: Iterable[Task]) -> list[Task]:
+    """Tasks in the order of claims."""
+    return sorted(tasks, key=lambda task: (task.priority, number(task.id)))
+
+
 class _Transaction(FoldedTables):
     """Reading, writing and the projector's tables, over one state."""
 
@@ -137,18 +142,14 @@ class _Transaction(FoldedTables):
         return counts
 
     def claimable(self, roles: Sequence[str], *, worker: str) -> TaskId | None:
-        return next(iter(self._claimable(roles, worker)), None)
+        free = (task.id for task in _in_order(self._claimable(roles)) if task.author != worker)
+        return next(free, None)
 
-    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
-        return self._claimable((role,), worker)[:limit]
+    def all_claimable(self, roles: Sequence[str], *, limit: int) -> list[Task]:
+        return _in_order(task for role in roles for task in _in_order(self._claimable((role,)))[:limit])
 
-    def _claimable(self, roles: Sequence[str], worker: str) -> list[TaskId]:
-        chosen = [
-            task
-            for task in self._views.tasks.values()
-            if task.role in roles and task.author != worker and self.is_claimable(task.id)
-        ]
-        return [task.id for task in sorted(chosen, key=lambda task: (task.priority, number(task.id)))]
+    def _claimable(self, roles: Sequence[str]) -> Iterator[Task]:
+        return (task for task in self._views.tasks.values() if task.role in roles and self.is_claimable(task.id))
 
     def is_claimable(self, task: TaskId) -> bool:
         state = self._views.tasks[task]

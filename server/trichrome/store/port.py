@@ -230,8 +230,8 @@ class Reading(Protocol):
         """The next task that one of these roles may claim now: by priority, then age; no review of own work."""
         ...
 
-    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
-        """The first tasks that one worker of a role may claim now, each if no other is, in the order of claims."""
+    def all_claimable(self, roles: Sequence[str], *, limit: int) -> list[Task]:
+        """The first tasks of each role that may be claimed now, each if no other is, in the order of claims."""
         ...
 
     def is_claimable(self, task: TaskId) -> bool:

@@ -9,7 +9,7 @@ of one that was begun anew. A branch without a base of this log is not this log'
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -17,11 +17,12 @@ from uuid import uuid4
 from trichrome.domain import ids
 from trichrome.domain.ids import TaskId
 from trichrome.errors import StoreUnavailableError
-from trichrome.supervisor.git import Git, GitError
+from trichrome.git import Git
 
 PREFIX: Final = "trichrome/"
 _HEADS: Final = "refs/heads/trichrome/"
 _BASES: Final = "refs/trichrome/base/"
+_ID: Final = "git.id"
 _OLD: Final = "trichrome-old/"
 """What branches of another log are called once this log needs their names."""
 
@@ -57,63 +58,66 @@ def name(task: TaskId) -> str:
     return f"{PREFIX}{task}"
 
 
-def log_id(data: Path) -> str:
-    """What tells a log from others whose tasks have the same numbers; it goes when the `.trichrome` folder goes.
-
-    Raises:
-        StoreUnavailableError: it is not there yet and cannot be written.
-    """
-    try:
-        return _log_id(data)
-    except OSError as error:
-        raise StoreUnavailableError(
-            f"{error.filename} cannot be read or written ({error.strerror}), so nothing was changed. Mend that, then "
-            "try again."
-        ) from error
-
-
-def _log_id(data: Path) -> str:
-    file = data / "git.id"
-    with suppress(FileNotFoundError):
-        return file.read_text(encoding="ascii")
-    made = data / f".git.id.{uuid4().hex}"
-    made.write_text(uuid4().hex[:12], encoding="ascii")
-    with suppress(FileExistsError):
-        file.hardlink_to(made)
-    made.unlink()
-    return file.read_text(encoding="ascii")
-
-
 @dataclass(frozen=True, slots=True)
 class Union:
     """Two commits brought together.
 
     Attributes:
-        commit: what holds both; None where they conflict.
+        commit: what holds both; None where they conflict, or git refuses.
         conflicts: the paths that both changed, each in its own way.
+        refusal: git's words, where it cannot merge in its store at all: it is older than 2.38, or the two have
+            nothing in common.
     """
 
     commit: str | None
     conflicts: tuple[str, ...] = ()
+    refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Branches:
     """The branches of tasks in one repository, as they are at each call.
 
     Attributes:
-        log: what tells the log of these tasks from others.
+        data: the `.trichrome` folder with the log of these tasks.
     """
 
     git: Git
-    log: str
+    data: Path
+    _log: str | None = field(default=None, init=False)
+
+    def _known(self) -> str | None:
+        """What tells this log from others, which goes when the `.trichrome` folder goes; None before its first branch.
+
+        Raises:
+            StoreUnavailableError: it cannot be read.
+        """
+        file = self.data / _ID
+        try:
+            if self._log is None and file.exists():
+                self._log = file.read_text(encoding="ascii")
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{file} cannot be read ({error.strerror}), so nothing was changed. Mend that, then try again."
+            ) from error
+        return self._log
+
+    def _identify(self) -> None:
+        """Tell this log from others, from now on."""
+        made = self.data / f".{_ID}.{uuid4().hex}"
+        made.write_text(uuid4().hex[:12], encoding="ascii")
+        with suppress(FileExistsError):
+            (self.data / _ID).hardlink_to(made)
+        made.unlink()
 
     @property
     def _bases(self) -> str:
-        return f"{_BASES}{self.log}/"
+        return f"{_BASES}{self._known()}/"
 
     def all(self) -> dict[TaskId, Branch]:
         """Every one, oldest task first."""
+        if self._known() is None:
+            return {}
         form = "--format=%(refname) %(objectname) %(committerdate:unix)"
         lines = self.git.run("for-each-ref", form, _HEADS, self._bases).splitlines()
         refs = {ref: (commit, float(at)) for ref, commit, at in (line.split(" ") for line in lines)}
@@ -137,13 +141,20 @@ class Branches:
         """Whether a branch can go: nothing was done on it, or all of it is in what is checked out."""
         return not branch.has_work or self.is_within(branch.tip, "HEAD")
 
+    def spent(self) -> dict[TaskId, Branch]:
+        """Every one that can go."""
+        branches = self.all()
+        merged = set(self.git.run("for-each-ref", "--format=%(refname)", "--merged=HEAD", _HEADS).splitlines())
+        return {task: each for task, each in branches.items() if not each.has_work or _HEADS + task in merged}
+
     def changed(self, branch: Branch) -> list[str]:
         """The paths that a branch changed since it began."""
         return self.between(branch.base, branch.tip)
 
-    def between(self, one: str, other: str) -> list[str]:
-        """The paths in which two commits differ."""
-        return self.git.names("diff", "--name-only", "--no-renames", "-z", one, other)
+    def between(self, one: str, other: str, *, only_new: bool = False) -> list[str]:
+        """The paths in which two commits differ, or only those that the other one adds."""
+        which = ("--diff-filter=A",) if only_new else ()
+        return self.git.names("diff", "--name-only", "--no-renames", *which, "-z", one, other)
 
     def ahead(self, branch: Branch) -> int:
         """How many commits of a branch are not in what is checked out."""
@@ -155,6 +166,8 @@ class Branches:
         Raises:
             GitError: git cannot; nothing was changed.
         """
+        if self._known() is None:
+            self._identify()
         there = self.git.answer("rev-parse", "--verify", "--quiet", _HEADS + task)
         old = f"{_OLD}{task}-{there[:12]}" if there is not None and self.get(task) is None else None
         aside = f"update refs/heads/{old} {there}\n" if old is not None else ""
@@ -173,6 +186,8 @@ class Branches:
 
     def forget_bases(self) -> None:
         """Delete what says where branches began that are no more."""
+        if self._known() is None:
+            return
         known = self.git.run("for-each-ref", "--format=%(refname)", self._bases).splitlines()
         gone = {ref.removeprefix(self._bases) for ref in known} - self.all().keys()
         self.git.run("update-ref", "--stdin", told="".join(f"delete {self._bases}{task}\n" for task in sorted(gone)))
@@ -181,13 +196,13 @@ class Branches:
         """Merge two commits in git's own store; no branch, no index and no file is touched.
 
         Raises:
-            GitError: git cannot do this, for one because it is older than 2.38.
+            GitError: the commit cannot be written.
         """
         asked = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, theirs)
         code, out, said = self.git.ended(*asked)
         tree, *conflicts = out.split("\0")
         if code not in {0, 1} or not tree:
-            raise GitError(asked, said)
+            return Union(None, refusal=said)
         if code == 1:
             return Union(None, tuple(dict.fromkeys(filter(None, conflicts))))
         commit = ("commit-tree", tree, "-p", ours, "-p", theirs, "-m", message)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from trichrome.config import RUNNERS
 from trichrome.errors import InvalidError
 from trichrome.runners.port import Runner
 
 AUTO: Final = "auto"
-NAMES: Final = "auto, claude, api, offline or script:COMMAND"
 
 
 def runner(name: str) -> Runner:
@@ -54,4 +54,4 @@ def _named(name: str) -> Runner:
 
             return OfflineRunner()
         case _:
-            raise InvalidError(f"There is no runner {name[:80]!r}. Choose {NAMES}.", field="runner")
+            raise InvalidError(f"There is no runner {name[:80]!r}. Choose {RUNNERS}.", field="runner")

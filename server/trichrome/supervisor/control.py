@@ -1,63 +1,34 @@
 """How commands and the supervisor of a project find each other: one lock, two documents in the log.
 
-Guarantees: at most one supervisor a project, whatever was killed, since the kernel lets go of its lock; and what a dead
-one left is found by the mark that it wrote down, ended and put away by whoever comes next.
+Guarantee: at most one supervisor a project, whatever was killed, since the kernel lets go of its lock.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from trichrome.coordinator import Coordinator, liveness, supervision
-from trichrome.coordinator.principals import disconnect_gone
-from trichrome.domain.ids import TaskId
-from trichrome.errors import ConflictError, InvalidError, NotFoundError, StoreUnavailableError, TrichromeError
-from trichrome.supervisor import life, limits, marks
-from trichrome.supervisor.workspaces import Workspaces
+from trichrome.coordinator import Coordinator, supervision
+from trichrome.errors import ConflictError, InvalidError, NotFoundError, StoreUnavailableError
 
 _LOCK: Final = "supervisor.lock"
 _ORDERS_LOCK: Final = "orders.lock"
 _ASKS_SECONDS: Final = 2.0
 """A command that only asks whether the lock is held, holds it for a moment itself."""
 _ORDERS_SECONDS: Final = 10.0
-_SWEEP_GRACE_SECONDS: Final = 3.0
-_SWEEP_SECONDS: Final = 30.0
 
 Orders = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Healed:
-    """What a supervisor that died had left.
-
-    Attributes:
-        processes: how many processes of it still ran.
-        attempts: those that were ended, since their workers are gone.
-        kept: workspaces that stay, a line each.
-    """
-
-    processes: int = 0
-    attempts: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-
-    def told(self) -> str:
-        """It in a sentence."""
-        parts = [f"ended {self.processes} of its processes"] if self.processes else []
-        parts += [f"gave back {', '.join(self.attempts)}"] if self.attempts else []
-        parts += [f"kept {each}" for each in self.kept]
-        return f"A supervisor had died here: {'; '.join(parts) or 'nothing of it was left'}."
-
-
 @contextmanager
-def alone(c: Coordinator, data: Path) -> Iterator[None]:
-    """Be the one supervisor of a project.
+def alone(c: Coordinator, data: Path) -> Iterator[Callable[[], bool]]:
+    """Be the one supervisor of a project; gives a question: whether the lock is still the project's.
+
+    It is not once somebody removed it, with the rest of `.trichrome`: another supervisor may have the new one.
 
     Raises:
         ConflictError: `worker_in_use`, when there is one.
@@ -66,15 +37,33 @@ def alone(c: Coordinator, data: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_ASKS_SECONDS)
     except Timeout:
-        raise ConflictError(
-            f"A supervisor runs here already{_pid(c)}, so none was started. `trichrome workers` shows what it does, "
-            "`trichrome scale ROLE=N` changes how many workers it keeps, `trichrome stop` ends it.",
-            code="worker_in_use",
-        ) from None
+        raise ConflictError(_taken(c), code="worker_in_use") from None
+    mine = _identity(data / _LOCK)
     try:
-        yield
+        yield lambda: _identity(data / _LOCK) == mine
     finally:
         lock.release()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        there = path.stat()
+        return there.st_dev, there.st_ino
+    return None
+
+
+def _taken(c: Coordinator) -> str:
+    told = supervision.fleet(c)
+    which = f" (process {told['supervisor']['pid']})" if told is not None else ""
+    if told is not None and told["stopping"]:
+        return (
+            f"A supervisor runs here already{which}, and is stopping, so none was started. Wait until it is gone, or "
+            "end it with `trichrome stop --force`; then start again."
+        )
+    return (
+        f"A supervisor runs here already{which}, so none was started. `trichrome workers` shows what it does, "
+        "`trichrome scale ROLE=N` changes how many workers it keeps, `trichrome stop` ends it."
+    )
 
 
 def is_running(data: Path) -> bool:
@@ -89,11 +78,6 @@ def is_running(data: Path) -> bool:
         return True
     lock.release()
     return False
-
-
-def _pid(c: Coordinator) -> str:
-    told = supervision.fleet(c)
-    return f" (process {told['supervisor']['pid']})" if told is not None else ""
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -162,37 +146,3 @@ def check_scale(wanted: int, role: str, *, known: tuple[str, ...], concurrency: 
             f"`concurrency` under [roles.{role}] in .trichrome/config.toml.",
             field="role",
         )
-
-
-# --- what a dead one left ---------------------------------------------------------------------------------------------
-
-
-def heal(c: Coordinator, project: Path, data: Path) -> Healed | None:
-    """End and put away what a supervisor left that died; for whoever holds the lock. None when none died.
-
-    Work that was not committed is committed to its task's branch.
-    """
-    left = supervision.fleet(c)
-    shutil.rmtree(data / life.SCRATCH, ignore_errors=True)
-    if left is None:
-        return None
-    mark = left["supervisor"]["supervision"]
-    processes = marks.sweep(
-        lambda: marks.carrying(marks.SUPERVISION, mark),
-        grace_seconds=_SWEEP_GRACE_SECONDS,
-        bound_seconds=_SWEEP_SECONDS,
-    )
-    limits.remove_left()
-    workspaces = Workspaces(project, data)
-    kept = [line for worker in left["workers"] if "task" in worker for line in _put_away(workspaces, worker["task"])]
-    attempts = [str(attempt) for attempt in liveness.sweep(c)]
-    disconnect_gone(c)
-    supervision.put_fleet(c, None)
-    return Healed(processes, tuple(attempts), tuple(kept))
-
-
-def _put_away(workspaces: Workspaces, task: str) -> list[str]:
-    try:
-        return [f"{each.path} ({each.note})" for each in workspaces.put_away_all(TaskId(task))]
-    except TrichromeError as error:
-        return [f"the workspace of {task} ({error.message})"]

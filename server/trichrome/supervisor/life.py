@@ -7,105 +7,29 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
 from trichrome.coordinator import Coordinator, costs, supervision
 from trichrome.coordinator.supervision import SessionFacts
 from trichrome.domain.ids import AttemptId, TaskId
-from trichrome.domain.text import shortened
-from trichrome.processes import ProcessRef
+from trichrome.domain.text import SUMMARY_BYTES, clean, shortened
 from trichrome.roles import Role
-from trichrome.runners.port import Assignment, Ending, Launch, Reader, Resume, Runner, Transcript
+from trichrome.runners.port import Assignment, Ending, Reader, Resume, Runner, Transcript
 from trichrome.supervisor import marks
-from trichrome.supervisor.limits import Limits
-from trichrome.supervisor.policy import AttemptEnd
+from trichrome.supervisor.means import Place, SessionProcess, StartSession
+from trichrome.supervisor.verdicts import AttemptEnd
 from trichrome.supervisor.workspaces import PutAway, Workspace
 
-SCRATCH = "scratch"
+SCRATCH: Final = "scratch"
 """The folder below `.trichrome` for what programs read at the start of a session."""
-_SAID_BYTES = 1500
-"""How much of a session's last words goes into the reason that its attempt ended for."""
-
-
-class SessionProcess(Protocol):
-    """A session's process, as `session.Session` is one."""
-
-    @property
-    def pid(self) -> int:
-        """The number of its first process."""
-        ...
-
-    def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
-        ...
-
-    def ask(self) -> None:
-        """Ask it to end."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once."""
-        ...
-
-    def lines(self) -> list[bytes]:
-        """Complete lines of its output since the last call."""
-        ...
-
-    def error_tail(self) -> str:
-        """The end of its standard error."""
-        ...
-
-    def over_limit(self) -> str | None:
-        """Which limit of the machine it went over."""
-        ...
-
-    def sweep(self) -> int:
-        """End everything of it that runs."""
-        ...
-
-
-class StartSession(Protocol):
-    """Starts a session's process, as `session.Session.start` does."""
-
-    def __call__(
-        self,
-        launch: Launch,
-        *,
-        folder: Path,
-        output: Path,
-        errors: Path,
-        environment: Mapping[str, str],
-        limits: Limits,
-    ) -> SessionProcess | Ending:
-        """Start it; or answer why it cannot be started."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where sessions of one project live, and on whose behalf.
-
-    Attributes:
-        project: the project folder.
-        data: its `.trichrome` folder.
-        supervisor: the process that looks after them.
-        supervision: the mark that everything of this supervisor's life carries.
-        limits: what one session may take of the machine.
-    """
-
-    project: Path
-    data: Path
-    supervisor: ProcessRef
-    supervision: str
-    limits: Limits
-
-    @property
-    def logs(self) -> Path:
-        """The folder of the workers' logs."""
-        return self.data / "logs"
+_OTHERS: Final = {
+    "expired": "it took longer than its task allows",
+    "rescued": "its worker was out of sight",
+    "cancelled": "the task was cancelled",
+}
+"""How others ended an attempt, by its state."""
 
 
 @dataclass(slots=True)
@@ -119,6 +43,8 @@ class Life:
         mark: what its processes bear.
         attempt: the attempt that it was seen to hold.
         is_recorded: whether the log has what it used.
+        left: numbers of its processes that could not be ended.
+        put: what became of its workspace; None until it is put away.
     """
 
     worker: str
@@ -131,6 +57,8 @@ class Life:
     reader: Reader
     attempt: AttemptId | None = None
     is_recorded: bool = False
+    left: tuple[int, ...] = ()
+    put: PutAway | None = None
 
     @property
     def transcript(self) -> Transcript:
@@ -149,7 +77,7 @@ class Life:
 
     def leave(self) -> None:
         """End everything of it that still runs, read its last words, and remove what only it read."""
-        self.process.sweep()
+        self.left = self.process.sweep().left
         while self.read():
             pass
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -157,7 +85,8 @@ class Life:
     def ending(self, runner: Runner) -> Ending:
         """Why its program says that it is over."""
         code = self.process.poll()
-        return runner.ending(self.transcript, code=-9 if code is None else code, errors=self.process.error_tail())
+        told = runner.ending(self.transcript, code=-9 if code is None else code, errors=self.process.error_tail())
+        return replace(told, reason=shortened(clean(told.reason), limit=SUMMARY_BYTES))
 
     def facts(self, runner: str, reason: str) -> SessionFacts:
         """What the log keeps of it."""
@@ -173,6 +102,8 @@ class Life:
             cost_usd=told.cost_usd,
             denials=told.denials,
             transcript=told.transcript,
+            branch=self.workspace.branch if self.put is None else self.put.branch,
+            said=told.said,
         )
 
     def cost_usd(self) -> float:
@@ -197,10 +128,14 @@ def begin(
     resume: Resume | None,
     max_cost_usd: float | None,
 ) -> Life | Ending:
-    """Start a session in a workspace; answers why there is none where it cannot be started."""
+    """Start a session in a workspace; answers why there is none where it cannot be started.
+
+    Raises:
+        OSError: what it reads cannot be written; nothing is left of it.
+        TrichromeError: the runner cannot describe it; likewise.
+    """
     mark = secrets.token_hex(8)
     scratch = place.data / SCRATCH / f"{worker}-{mark}"
-    scratch.mkdir(mode=0o700, parents=True)
     output = place.logs / worker / "output.jsonl"
     environment = {
         "TRICHROME_HOME": str(place.project),
@@ -224,46 +159,43 @@ def begin(
         resume=resume,
         max_cost_usd=max_cost_usd,
     )
-    process = start(
-        runner.launch(assignment),
-        folder=workspace.path,
-        output=output,
-        errors=place.logs / worker / "errors.log",
-        environment=environment,
-        limits=place.limits,
-    )
+    process: SessionProcess | Ending | None = None
+    try:
+        scratch.mkdir(mode=0o700, parents=True)
+        process = start(
+            runner.launch(assignment),
+            folder=workspace.path,
+            output=output,
+            errors=place.logs / worker / "errors.log",
+            environment=environment,
+            limits=place.limits,
+        )
+    finally:
+        if process is None or isinstance(process, Ending):
+            shutil.rmtree(scratch, ignore_errors=True)
     if isinstance(process, Ending):
-        shutil.rmtree(scratch, ignore_errors=True)
         return process
     return Life(worker, task, after, mark, workspace, scratch, process, runner.reader())
 
 
-def attempt_end(c: Coordinator, life: Life) -> AttemptEnd:
-    """How the attempt of a session that is over stands."""
+def attempt_end(c: Coordinator, life: Life) -> tuple[AttemptEnd, str | None]:
+    """How the attempt of a session stands, and how others ended it where they did."""
     if (held := supervision.attempt_of(c, life.worker)) is not None:
         life.attempt = held
-        return "held"
+        return "held", None
     with c.store.reading() as view:
         mine = [each for each in view.attempts(life.task) if each.number > life.after and each.worker == life.worker]
         if not mine:
-            return "unclaimed" if view.is_claimable(life.task) else "gone"
+            return ("unclaimed" if view.is_claimable(life.task) else "gone"), None
     life.attempt = AttemptId(life.task, mine[-1].number)
     match mine[-1].state:
         case "completed" | "failed" | "released" | "cancelled" as state:
-            return state
-        case _:
-            return "lost"
+            return state, _OTHERS.get(state)
+        case state:
+            return "lost", _OTHERS.get(state)
 
 
-def note(reason: str, transcript: Transcript, put: PutAway | None) -> str:
-    """Why an attempt ended, for the next worker: with what its session said last, and where its work is."""
-    parts = [f"{reason[:1].upper()}{reason[1:].rstrip('.')}."]
-    if put is not None and put.branch is not None:
-        parts.append(f"What it had done is on branch {put.branch}.")
-    if transcript.said.strip():
-        parts.append(f"It said last: {shortened(transcript.said.strip()[-_SAID_BYTES:], limit=_SAID_BYTES)}")
-    return " ".join(parts)
-
-
-At = Callable[[str], None]
-"""Told each named moment of a worker's life; a test may end the process there."""
+def note(reason: str, put: PutAway | None) -> str:
+    """Why an attempt ended, for the next worker, with where its work is."""
+    told = f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
+    return told if put is None or put.branch is None else f"{told} What it had done is on branch {put.branch}."

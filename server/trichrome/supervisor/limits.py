@@ -38,10 +38,13 @@ class Limits:
     Attributes:
         memory_bytes: memory that is its own; what it shares with others counts by its part.
         processes: how many of them run at a time.
+        output_bytes: how much it may write to its standard output and standard error. A long session of Claude Code
+            writes some megabytes.
     """
 
     memory_bytes: int
     processes: int
+    output_bytes: int = 256 * 1024 * 1024
 
 
 def exceeded(processes: Iterable[psutil.Process], limits: Limits) -> str | None:
@@ -64,6 +67,17 @@ def exceeded(processes: Iterable[psutil.Process], limits: Limits) -> str | None:
         f"it held {_mib(sum(held.values()))} of memory and may hold {_mib(limits.memory_bytes)}; "
         f"{_mib(held[most_of_it])} of it `{_name(most_of_it)}` (process {most_of_it.pid})"
     )
+
+
+def written_too_much(files: Iterable[Path], limits: Limits) -> str | None:
+    """How a session wrote more than it may; None while it did not."""
+    written = 0
+    for file in files:
+        with suppress(OSError):
+            written += file.stat().st_size
+    if written <= limits.output_bytes:
+        return None
+    return f"it wrote {_mib(written)} of output and may write {_mib(limits.output_bytes)}"
 
 
 def bound_forks(pid: int) -> None:

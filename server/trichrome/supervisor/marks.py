@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -69,20 +70,35 @@ def end(processes: Iterable[psutil.Process], *, grace_seconds: float) -> list[ps
     return _left(left, _KILL_SECONDS)
 
 
-def sweep(look: Callable[[], Iterable[psutil.Process]], *, grace_seconds: float, bound_seconds: float) -> int:
-    """End what a look finds, and what that has started meanwhile, until nothing is left; answers how many they were.
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What became of processes that were to end.
+
+    Attributes:
+        ended: how many were found.
+        left: the numbers of those that a kill did not end within the bound: one in the midst of a disk access that
+            never comes back.
+    """
+
+    ended: int
+    left: tuple[int, ...] = ()
+
+
+def sweep(look: Callable[[], Iterable[psutil.Process]], *, grace_seconds: float, bound_seconds: float) -> Swept:
+    """End what a look finds, and what that has started meanwhile, until nothing is left or the bound is reached.
 
     Only those found first get the grace: what comes later was started by something that was asked to end.
     """
     found: set[psutil.Process] = set()
+    left: set[psutil.Process] = set()
     deadline = time.monotonic() + bound_seconds
     quiet = 0
     while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
-        now = set(look())
-        quiet = 0 if now else quiet + 1
-        end(now, grace_seconds=0 if found else grace_seconds)
-        found |= now
-    return len(found)
+        left = set(look())
+        quiet = 0 if left else quiet + 1
+        end(left, grace_seconds=0 if found else grace_seconds)
+        found |= left
+    return Swept(len(found), tuple(sorted(process.pid for process in left if runs(process))))
 
 
 def _carries(pid: int, name: str, value: str) -> bool:

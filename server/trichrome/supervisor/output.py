@@ -1,6 +1,6 @@
 """The files that a session writes to, and how they are read.
 
-Guarantee: they are this user's alone, and reading them takes bounded memory, however much is written.
+Guarantee: they are this user's alone, and reading them takes bounded memory and keeps up, however much is written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import IO, Final
 
 _LINE_BYTES: Final = 8 * 1024 * 1024
 """The longest line that is read whole, and how much one call reads."""
+_BEHIND_BYTES: Final = 64 * 1024 * 1024
+"""How far reading may fall behind; what is older is passed over. No program that says something writes so fast."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _TAIL_BYTES: Final = 4096
 
@@ -53,6 +55,8 @@ class Output:
         found: list[bytes] = []
         read = 0
         with suppress(FileNotFoundError), self._path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) - self._place > _BEHIND_BYTES:
+                self._pass_over(file)
             file.seek(self._place)
             while read < _LINE_BYTES or not found:
                 chunk = file.read(_CHUNK_BYTES)
@@ -66,6 +70,12 @@ class Output:
                     found += self._taken()
                 self._begin(begun)
         return found
+
+    def _pass_over(self, file: IO[bytes]) -> None:
+        """Go on at the first whole line of the last stretch."""
+        self._place = file.seek(-_LINE_BYTES, os.SEEK_END)
+        self._place += len(file.readline(_LINE_BYTES))
+        self._begun.clear()
 
     def _begin(self, part: bytes) -> None:
         self._begun += part[: _LINE_BYTES - len(self._begun)]

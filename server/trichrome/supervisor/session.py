@@ -1,9 +1,9 @@
-"""Starts sessions: the one module that does. A session is a process with everything that it starts.
+"""Starts sessions, which no other module does. A session is a process with everything that it starts.
 
 Guarantees. A session reads nothing from whoever started it and writes to files that this user alone may read. What it
 writes is read in bounded memory, however much that is. Signals reach only processes that are its own: the number of its
-first process is used only until that one is waited for, since the system gives it out again afterwards. After `sweep`
-nothing of it runs, also what left its process group, or was stopped.
+first process is used only until that one is waited for, since the system gives it out again afterwards. `sweep`
+ends all of it, also what left its process group, or was stopped, and tells what even a kill does not end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psutil
 from trichrome.processes import ProcessRef, ProcTable, PsutilTable, is_alive
 from trichrome.runners.port import Ending, Launch
 from trichrome.supervisor import marks
-from trichrome.supervisor.limits import Cgroup, Limits, bound_forks, exceeded
+from trichrome.supervisor.limits import Cgroup, Limits, bound_forks, exceeded, written_too_much
 from trichrome.supervisor.output import Output, opened, tail
 
 _NOT_INHERITED: Final = frozenset(
@@ -50,6 +50,8 @@ _NOT_INHERITED: Final = frozenset(
         "CLAUDE_ENV_FILE",
         "CLAUDE_PLUGIN_ROOT",
         "CLAUDE_PROJECT_DIR",
+        # It would change the models of roles.
+        "CLAUDE_CODE_SUBAGENT_MODEL",
         # Which repository the git hook works on that the starter runs in: git believes these more than the folder.
         "GIT_COMMON_DIR",
         "GIT_DIR",
@@ -96,6 +98,7 @@ class Session:
         self._seen: set[psutil.Process] = set()
         self._over: str | None = None
         self._look_at = 0.0
+        self._files = (output, errors)
         self._cgroup = Cgroup.make(mark, limits)
         if self._cgroup is not None:
             self._cgroup.add([self.pid])
@@ -173,8 +176,10 @@ class Session:
     def over_limit(self) -> str | None:
         """Which limit it went over, by how much, and by whom; None while it keeps them.
 
-        May be asked at any time: it looks every second or so, and less often where looking takes long.
+        May be asked at any time: it looks at processes every second or so, and less often where looking takes long.
         """
+        if self._over is None:
+            self._over = written_too_much(self._files, self._limits)
         if self._over is None and self._cgroup is not None:
             self._over = self._cgroup.exceeded()
         now = time.monotonic()
@@ -184,19 +189,19 @@ class Session:
             self._look_at = now + max(_LOOK_SECONDS, took / _LOOK_SHARE)
         return self._over
 
-    def sweep(self, *, grace_seconds: float = 2.0) -> int:
-        """End everything of it that runs, by SIGTERM first; answers how many processes that were.
+    def sweep(self, *, grace_seconds: float = 2.0) -> marks.Swept:
+        """End everything of it that runs, by SIGTERM first; answers how many processes that were, and what is left.
 
         Found is what carries its mark, what is in its process group or session, and what was seen below one of these
         at any look, its own parent being gone or not.
         """
-        ended = marks.sweep(self._look, grace_seconds=grace_seconds, bound_seconds=_SWEEP_SECONDS)
+        swept = marks.sweep(self._look, grace_seconds=grace_seconds, bound_seconds=_SWEEP_SECONDS)
         self.poll()
         if self._cgroup is not None:
             self._over = self._over or self._cgroup.exceeded()
             self._cgroup.remove()
             self._cgroup = None
-        return ended
+        return swept
 
     def _signal(self, number: signal.Signals) -> None:
         if self._popen.returncode is None:
@@ -229,7 +234,7 @@ def _no_files(error: OSError) -> Ending:
     return Ending(
         "unusable",
         f"No session can be started, since its output cannot be kept ({error.strerror}: {error.filename}). Nothing was "
-        "lost: the tasks wait. Make room there, or mend its permissions, then run `trichrome restart`.",
+        "lost: the tasks wait. Make room there, or mend its permissions.",
     )
 
 
@@ -240,7 +245,7 @@ def _no_process(program: str, folder: Path, error: OSError) -> Ending:
         return Ending(
             "unusable",
             f"`{program}` cannot be started ({error.strerror}). Nothing was lost: the tasks wait. Install it, or put "
-            "its folder on PATH, then run `trichrome restart`.",
+            "its folder on PATH.",
         )
     return Ending("failed", f"`{program}` could not be started now ({error.strerror}). The task is kept.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,10 @@ import psutil
 
 from trichrome.domain.ids import TaskId
 from trichrome.domain.text import one_line
+from trichrome.git import FILES_SECONDS, Git, GitError, NoGitError
 from trichrome.supervisor.branches import name as branch_name
-from trichrome.supervisor.git import Git, GitError
 
+_SUBJECT: Final = 72
 _UNMADE: Final = "initializing"
 """What git locks a worktree with until it is made: one that still says so was cut short, and nobody worked there."""
 
@@ -57,9 +59,17 @@ class Worktree:
             return f"it is on {self.branch}, not on {own}"
         return None
 
-    def commit(self, message: str) -> str | None:
-        """Commit all that is not committed, but for repositories of their own inside; answers why that cannot be."""
-        git = self.git
+    def keep(self, summary: str) -> str | None:
+        """Commit what is not committed to the task's branch; answers why that cannot be.
+
+        Where it is on no branch there is nothing to commit to: with anything in it, it stays. Repositories of their
+        own inside are left out.
+        """
+        if self.branch is None:
+            return None
+        if (astray := self.astray()) is not None:
+            return astray
+        git = self.git.within(FILES_SECONDS)
         try:
             untidy = git.untidy()
             if not untidy:
@@ -67,6 +77,7 @@ class Worktree:
             inner = [f":(exclude,literal){path}" for path in untidy if path.endswith("/")]
             git.run("add", "--all", "--sparse", "--", ".", *inner)
             if not git.agrees("diff", "--cached", "--quiet"):
+                message = one_line(f"{self.path.name}: {summary}", most=_SUBJECT)
                 git.run(*git.as_somebody(), "commit", "--quiet", "--no-verify", "--message", message)
         except GitError as error:
             return f"what is in it could not be committed: {error.said}"
@@ -79,13 +90,18 @@ class Worktree:
         except GitError:
             return []
 
-    def unsafe(self) -> str | None:
-        """What in it is not where it belongs, or nowhere else; None when nothing is."""
+    def unsafe(self, *, after_commit: bool = False) -> str | None:
+        """What in it is not where it belongs, or nowhere else; None when nothing is.
+
+        Args:
+            after_commit: suppose that `keep` went well.
+        """
         git = self.git
         try:
             if (why := self.astray()) is not None:
                 return why
-            if untidy := git.untidy():
+            is_kept = after_commit and self.branch is not None
+            if untidy := [path for path in git.untidy() if not is_kept or path.endswith("/")]:
                 return f"it has what is not committed: {one_line(', '.join(untidy), most=200)}"
             if self.branch is None and not git.answer("for-each-ref", "--count=1", "--contains", "HEAD"):
                 return "it has commits that no branch holds"
@@ -136,23 +152,33 @@ class Worktrees:
         """The folders of all that are registered, whether they are there or not."""
         return list(self._registered())
 
+    def unmade(self) -> set[Path]:
+        """The folders of those that were cut short while they were made."""
+        return {path for path, facts in self._registered().items() if facts.get("locked") == _UNMADE}
+
     def at(self, path: Path) -> Worktree | None:
         """The one whose folder this is, if it is there and whole."""
         return next((tree for tree in self.all() if tree.path == path), None)
 
     def _registered(self) -> dict[Path, dict[str, str]]:
+        """What git knows of each; nothing where there is no git, or no repository."""
         found = {}
-        for entry in (self.git.answer("worktree", "list", "--porcelain") or "").split("\n\n"):
+        told = None
+        with suppress(NoGitError):
+            told = self.git.answer("worktree", "list", "--porcelain")
+        for entry in (told or "").split("\n\n"):
             facts = dict((*line.partition(" ")[::2],) for line in entry.splitlines())
             found[Path(facts.get("worktree", ""))] = facts
         return found
 
     def remove(self, tree: Worktree) -> str | None:
-        """Remove one that nobody needs; answers why that cannot be.
+        """Remove one that nobody needs; answers why it has to stay.
 
         The folder first moves away whole: a crash in the middle leaves a registration without a folder, which
         `forget` ends, and a folder to delete, which `empty` does.
         """
+        if (why := tree.needed()) is not None:
+            return why
         self.removed.mkdir(mode=0o700, parents=True, exist_ok=True)
         away = Path(tempfile.mkdtemp(dir=self.removed))
         try:
@@ -182,5 +208,6 @@ def _delete(folder: Path) -> None:
     for current, folders, _ in os.walk(folder):
         for inner in (Path(current, name) for name in folders):
             if not inner.is_symlink():
-                inner.chmod(0o700)
+                with suppress(OSError):
+                    inner.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,6 @@ this process be killed, the workers see it within a second or two and leave by t
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -21,6 +20,7 @@ from typing import Final
 import psutil
 
 from trichrome.runners.offline import OfflineRunner
+from trichrome.supervisor.session import inherited
 
 WAIT_SECONDS: Final = 10
 IDLE_WAITS: Final = 7
@@ -28,7 +28,6 @@ IDLE_WAITS: Final = 7
 _GRACE_SECONDS: Final = 5.0
 _KILL_SECONDS: Final = 5.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_NOT_INHERITED: Final = ("TRICHROME_WORKER", "TRICHROME_ROLE", "TRICHROME_TOOLSET")
 _TAIL_BYTES: Final = 2_000
 
 
@@ -55,7 +54,6 @@ class Fleet:
     def start(self, role: str, project: Path, data: Path) -> None:
         """Start one worker of a role on a project."""
         launch = OfflineRunner(wait_seconds=WAIT_SECONDS, until_idle=IDLE_WAITS).standing(role, project)
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         logs = data / "logs"
         logs.mkdir(mode=0o700, exist_ok=True)
         path = logs / f"demo-{role}-{len(self._processes) + 1}.txt"
@@ -63,7 +61,7 @@ class Fleet:
             popen = subprocess.Popen(
                 launch.command,
                 cwd=project,
-                env={**inherited, **launch.environment, "TRICHROME_HOME": str(project), "TRICHROME_STORE": "sqlite"},
+                env={**inherited(), **launch.environment, "TRICHROME_HOME": str(project), "TRICHROME_STORE": "sqlite"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -30,18 +30,18 @@ def supervised(
     Returns:
         How it ended, and the signal that stopped it; None when it ended by itself.
     """
-    from trichrome.cli.start import handed_signals
     from trichrome.supervisor import keeping
+    from trichrome.supervisor.signals import handed
 
     supervisors: list[Supervisor] = []
 
     def tell(_worker: str, _event: str, **_facts: Any) -> None:
         look()
 
-    with handed_signals() as signals:
+    with handed() as signals:
 
         def begun(supervisor: Supervisor) -> None:
-            signals.supervisor = supervisor
+            signals.hand_to(supervisor)
             supervisors.append(supervisor)
 
         done = keeping.keep(

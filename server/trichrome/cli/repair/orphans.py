@@ -7,19 +7,18 @@ of this very project, known by process number and start, run by this user, whose
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trichrome.cli.output import counted
 from trichrome.cli.project import Place
+from trichrome.cli.repair import fleet
 from trichrome.cli.repair.preparing import back_up
-from trichrome.cli.repair.words import Finding, Repair, mend
+from trichrome.cli.repair.words import Finding, Orphan, Repair, mend
 
 if TYPE_CHECKING:
     import psutil
@@ -33,24 +32,8 @@ _ROWS: Final = {
     "dues": "times of tasks that are gone",
     "offers": "notes on messages that have arrived",
     "signs": "signs of life from before the machine started, or of nobody",
-    "principals": "servers that left, and did nothing in the last 30 days",
+    "principals": "servers that left: of sessions that are over, or with nothing done in the last 30 days",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Orphan:
-    """Something without an owner.
-
-    Attributes:
-        is_wrong: whether it holds something up; others only take room.
-        is_logged: whether letting go of it writes to the log.
-        look: the command for a person to look with, where nothing but a person may decide.
-    """
-
-    told: str
-    is_wrong: bool = False
-    is_logged: bool = False
-    look: str | None = None
 
 
 def findings(place: Place) -> list[Finding]:
@@ -58,7 +41,7 @@ def findings(place: Place) -> list[Finding]:
     return [_finding(orphan) for orphan in _found(place)]
 
 
-def _finding(orphan: _Orphan) -> Finding:
+def _finding(orphan: Orphan) -> Finding:
     finding: Finding = {
         "part": "orphans",
         "state": "fail" if orphan.is_wrong else "warn",
@@ -89,6 +72,7 @@ def repair(place: Place) -> Repair:
     if any(orphan.is_logged for orphan in orphans):
         steps.insert(0, back_up(place))
         with place.opened() as project:
+            steps += fleet.heal(place, project)
             for _, process in _servers(project):
                 _end(process)
             leftovers.remove(place.log, SystemClock().now())
@@ -97,43 +81,44 @@ def repair(place: Place) -> Repair:
     return {"part": "orphans", "steps": steps}
 
 
-def _found(place: Place) -> list[_Orphan]:
+def _found(place: Place) -> list[Orphan]:
     with place.looked_at() as project:
         found = [*_attempts(project)]
-        found += [_Orphan(told, is_wrong=True, is_logged=True) for told, _ in _servers(project)]
+        found += [Orphan(told, is_wrong=True) for told, _ in _servers(project)]
         found += _gone(project)
+        found += fleet.found(place, project)
     found += _rows(place)
     with _traces(place) as files:
         names = [file.relative_to(place.folder) for file in files]
-    found += [_Orphan(f"{name}: whoever was making it was killed") for name in names]
-    return [*found, *_workspaces(place)]
+    found += [Orphan(f"{name}: whoever was making it was killed", is_logged=False) for name in names]
+    return found
 
 
-def _attempts(project: Project) -> Iterator[_Orphan]:
+def _attempts(project: Project) -> Iterator[Orphan]:
     from trichrome.coordinator import liveness
 
     c = project.coordinator
     with c.store.reading() as view:
         for live in view.live_attempts():
             if (why := liveness.why_gone(c, live)) is not None:
-                yield _Orphan(f"{live.attempt} of {live.worker}: {why}", is_wrong=True, is_logged=True)
+                yield Orphan(f"{live.attempt} of {live.worker}: {why}", is_wrong=True)
 
 
-def _gone(project: Project) -> Iterator[_Orphan]:
+def _gone(project: Project) -> Iterator[Orphan]:
     from trichrome.coordinator.principals import gone_unnoted
 
     with project.coordinator.store.reading() as view:
         for principal in gone_unnoted(project.coordinator, view):
             told = f"server {principal.server[0]} counts as connected: it and its client are gone"
-            yield _Orphan(told, is_logged=True)
+            yield Orphan(told)
 
 
-def _rows(place: Place) -> Iterator[_Orphan]:
+def _rows(place: Place) -> Iterator[Orphan]:
     from trichrome.clock import SystemClock
     from trichrome.store.sqlite import leftovers
 
     for table, rows in leftovers.count(place.log, SystemClock().now()).items():
-        yield _Orphan(f"{counted(rows, 'row')}: {_ROWS[table]}", is_wrong=table == "dues", is_logged=True)
+        yield Orphan(f"{counted(rows, 'row')}: {_ROWS[table]}", is_wrong=table == "dues")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -176,14 +161,6 @@ def _holding(lock: Path) -> Iterator[bool]:
         except (BlockingIOError, PermissionError):
             is_ours = False
         yield is_ours
-
-
-def _workspaces(place: Place) -> Iterator[_Orphan]:
-    """Worktrees are only named: what is in one may be somebody's work."""
-    folder = place.folder / "workspaces"
-    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        told = f"workspaces/{each.name} belongs to nobody; it is kept, since it may hold work"
-        yield _Orphan(told, look=f"ls -la {shlex.quote(str(each))}")
 
 
 # --- processes --------------------------------------------------------------------------------------------------------

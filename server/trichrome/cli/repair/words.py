@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Required, TypedDict
 
 Part = Literal["log", "views", "orphans"]
@@ -43,3 +44,19 @@ class Repair(TypedDict, total=False):
     lost: list[str]
     files: dict[str, str]
     next: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Something without an owner.
+
+    Attributes:
+        is_wrong: whether it holds something up; others only take room.
+        is_logged: whether letting go of it may write to the log.
+        look: the command for a person to look with, where nothing but a person may decide.
+    """
+
+    told: str
+    is_wrong: bool = False
+    is_logged: bool = True
+    look: str | None = None

@@ -12,6 +12,7 @@ from trichrome.roles import INHERIT, MODELS
 from trichrome.runners import telling
 from trichrome.runners.port import Assignment, Ending, Launch, Transcript
 from trichrome.runners.prompts import opening
+from trichrome.runners.server import SAFE
 
 DEFAULT_MODEL: Final = MODELS["sonnet"]
 """What a role runs on that names no model: there is nobody here to inherit one from."""
@@ -45,7 +46,9 @@ class AnthropicApiRunner:
         command += ["--prompt", str(prompt), "--opening", str(first), "--workspace", str(assignment.workspace)]
         if role.may_write:
             command.append("--may-write")
-        return Launch(command=tuple(command), environment=assignment.environment)
+        if assignment.max_cost_usd is not None:
+            command += ["--max-cost-usd", f"{assignment.max_cost_usd:.6f}"]
+        return Launch(command=tuple(command), environment={**assignment.environment, **SAFE})
 
     def reader(self) -> telling.LineReader:
         """See `port.Runner`."""

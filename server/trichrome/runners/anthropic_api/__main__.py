@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--opening", type=Path, required=True, help="a file: the first message")
     parser.add_argument("--workspace", type=Path, default=Path(), help="the folder it works in (default: this one)")
     parser.add_argument("--may-write", action="store_true", help="let it change files there")
+    parser.add_argument("--max-cost-usd", type=float, help="what it may cost at most, by list prices")
     given = parser.parse_args(arguments)
     above = client_chain()  # before anything that takes its time: who is gone by then would never be missed
 
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         model=given.model,
         system=given.prompt.read_text(encoding="utf-8"),
         opening=given.opening.read_text(encoding="utf-8"),
+        max_cost_usd=given.max_cost_usd,
     )
     session = Session(brief, given.workspace.resolve(), may_write=given.may_write)
     code = anyio.run(session.run, above)

@@ -6,7 +6,7 @@ An answer that was cut at the limit of one reply is gone on with; what it had be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from anthropic import AsyncAnthropic
@@ -14,6 +14,8 @@ from anthropic.lib.tools import BetaAsyncFunctionTool
 from anthropic.types.beta import BetaMessage, BetaMessageParam, BetaToolResultBlockParam
 
 from trichrome.runners import telling
+from trichrome.runners.anthropic_api.purse import Purse
+from trichrome.runners.port import Usage
 
 REPLY_TOKENS: Final = 16_000
 """The most that one reply may have; the library wants longer ones to be streamed."""
@@ -24,6 +26,8 @@ TURNS: Final = 200
 CUTS: Final = 3
 """How often a reply may be cut at its limit."""
 
+_GOES_ON: Final = frozenset({"tool_use", "max_tokens", "pause_turn"})
+"""Why a reply ended that is not the last one."""
 _CUT: Final = "This call was cut off at the limit of one reply and not carried out."
 _GO_ON: Final = "Your reply was cut off at its limit. Go on in smaller steps."
 
@@ -36,11 +40,13 @@ class Brief:
         model: the model's id.
         system: the system prompt: the same for all sessions of a role, so that the cache serves it.
         opening: the first message.
+        max_cost_usd: what it may cost at most; None for no limit.
     """
 
     model: str
     system: str
     opening: str
+    max_cost_usd: float | None = None
 
 
 async def converse(
@@ -55,6 +61,7 @@ async def converse(
         APIError: the API refused, or could not be reached.
     """
     messages: list[BetaMessageParam] = [{"role": "user", "content": brief.opening}]
+    purse = Purse(brief.max_cost_usd)
     turns = cuts = 0
     while True:
         runner = client.beta.messages.tool_runner(
@@ -70,7 +77,7 @@ async def converse(
         async for message in runner:
             turns += 1
             reason = message.stop_reason
-            _tell(message)
+            _tell(message, purse.pay(message))
             if message.content:
                 messages.append({"role": "assistant", "content": message.content})
             results = await runner.generate_tool_call_response() if reason == "tool_use" else None
@@ -80,6 +87,8 @@ async def converse(
                 return None
             if turns >= TURNS:
                 return f"The session had its {TURNS} replies and did not come to an end."
+            if reason in _GOES_ON and (why := purse.refusal()) is not None:
+                return why
         if reason != "max_tokens":
             return _ended_by(message)
         cuts += 1
@@ -99,19 +108,11 @@ def _ended_by(message: BetaMessage) -> str | None:
             return None
 
 
-def _tell(message: BetaMessage) -> None:
+def _tell(message: BetaMessage, used: Usage) -> None:
     for block in message.content:
         if block.type == "text" and block.text.strip():
             telling.tell("said", text=block.text)
-    used = message.usage
-    telling.tell(
-        "used",
-        model=message.model,
-        input=used.input_tokens,
-        output=used.output_tokens,
-        cache_read=used.cache_read_input_tokens or 0,
-        cache_write=used.cache_creation_input_tokens or 0,
-    )
+    telling.tell("used", model=message.model, **asdict(used))
 
 
 def _resumption(message: BetaMessage) -> BetaMessageParam:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from trichrome.runners.claude_code import command, servers
 from trichrome.runners.claude_code.endings import judge
 from trichrome.runners.claude_code.stream import StreamReader
 from trichrome.runners.port import Assignment, Ending, Launch, Transcript
+from trichrome.runners.server import registration
 
 PROGRAM_VARIABLE: Final = "TRICHROME_CLAUDE"
 """Names the program by its path, instead of the `claude` that the PATH or the Agent SDK has."""
@@ -55,11 +57,11 @@ class ClaudeCodeRunner:
         """
         program = _program()
         if program is None:
-            raise InvalidError(self.lacks() or "Claude Code is gone. Install it again, then run `trichrome restart`.")
+            raise InvalidError(self.lacks() or "Claude Code is gone. Install it again.")
         project = Path(assignment.environment.get("TRICHROME_HOME", assignment.workspace))
         theirs = servers.wanted(assignment.role.tools or (), project)
         files = command.Files(
-            servers=_written(assignment.scratch / "servers.json", command.servers(assignment, theirs)),
+            servers=_written(assignment.scratch / "servers.json", registration(assignment.environment, theirs)),
             settings=_written(assignment.scratch / "settings.json", command.settings()),
         )
         return Launch(
@@ -73,7 +75,7 @@ class ClaudeCodeRunner:
 
     def ending(self, transcript: Transcript, *, code: int, errors: str) -> Ending:
         """See `Runner`."""
-        return judge(transcript, code=code, errors=errors)
+        return judge(transcript, code=code, errors=errors, program=_typed())
 
 
 def _program() -> Path | None:
@@ -82,6 +84,13 @@ def _program() -> Path | None:
     else:
         found = shutil.which("claude") or shutil.which(_bundled() or "")
     return Path(found).absolute() if found else None
+
+
+def _typed() -> str:
+    """What a person types to run it."""
+    program = _program()
+    found = shutil.which("claude")
+    return "claude" if program is None or (found and Path(found).absolute() == program) else shlex.quote(str(program))
 
 
 def _bundled() -> Path | None:

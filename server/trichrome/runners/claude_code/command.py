@@ -5,31 +5,33 @@ A session may use its role's tools and is refused the rest, without a question t
 - Reading is free in its workspace and in the project, and nowhere else.
 - Writing is for roles that may write, inside the workspace. A role that may not write has neither the editing tools nor
   a shell, whatever its file says.
-- A shell, the web, and other servers are allowed as the role's file names them.
+- A shell, the web, and other servers are allowed as the role's file names them. git's stash and its worktrees are
+  shared by all workers, and nothing is published from here: these commands are refused.
 - It starts no subagents: a session is one worker.
+- What is private in `.trichrome` is read by none, nor do settings of the project have a say: docs/decisions/0022.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from trichrome.config import FOLDER
+from trichrome.domain.outputs import OURS, SERVER
 from trichrome.roles import INHERIT, Role
+from trichrome.runners import private
 from trichrome.runners.port import Assignment
 from trichrome.runners.prompts import opening
-
-SERVER: Final = "trichrome"
-"""What our server is called in a session; the names of its tools begin with it."""
-OUR_TOOLS: Final = f"mcp__{SERVER}__"
 
 _EDITING: Final = frozenset({"Write", "Edit", "NotebookEdit"})
 _WRITING: Final = _EDITING | {"Bash"}
 _READING: Final = frozenset({"Read", "Grep", "Glob"})
 _SUBAGENTS: Final = ("Agent", "Task", "Workflow")
+_SHARED_OR_PUBLIC: Final = ("Bash(git stash *)", "Bash(git worktree *)", "Bash(git push *)")
+"""Commands that reach beyond the workspace. A shell has other ways; this is for a model that means well."""
 _OF_THE_PLUGIN: Final = "mcp__plugin_"
 
 _SIGNS: Final[Mapping[str, str]] = {
@@ -50,12 +52,11 @@ _UNLESS_SET: Final[Mapping[str, str]] = {
     # A stream without a byte is given up and asked for again; the API sends something every few seconds.
     "CLAUDE_ENABLE_BYTE_WATCHDOG": "1",
     "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": "120000",
+    # The CLAUDE.md of the project, which is text, without its settings, which can start programs.
+    "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
     # A program that replaces itself under running sessions helps nobody.
     "DISABLE_AUTOUPDATER": "1",
 }
-_OF_A_PARENT: Final = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_SUBAGENT_MODEL")
-"""What a Claude Code leaves in the environment of what it starts. A session that is started from within one is no part
-of it; the last is a user's own, and would change the models of roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,13 @@ def command(program: Path, assignment: Assignment, files: Files, *, project: Pat
         "output-format": "stream-json",
         "mcp-config": str(files.servers),
         "settings": str(files.settings),
+        "setting-sources": "user",
         "agents": json.dumps({role.name: _agent(role)}),
         "agent": role.name,
         "permission-mode": "dontAsk",
         "add-dir": str(project),
         "allowedTools": ",".join(_allowed(role, assignment.workspace)),
-        "disallowedTools": ",".join(_disallowed(role)),
+        "disallowedTools": ",".join([*_disallowed(role), *_SHARED_OR_PUBLIC, *_unread(project.resolve() / FOLDER)]),
     }
     if role.model != INHERIT:
         options["model"] = role.model
@@ -94,18 +96,6 @@ def command(program: Path, assignment: Assignment, files: Files, *, project: Pat
     return (str(program), "--print", "--verbose", "--strict-mcp-config", *named, "--", opening(assignment))
 
 
-def servers(assignment: Assignment, theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """The session's servers: ours with the worker's identity, and those of the user that its role names."""
-    ours = {
-        "type": "stdio",
-        "command": sys.executable,
-        # -P: the workspace is the server's folder, and a `json.py` in it must not become the server's.
-        "args": ["-P", "-m", "trichrome", "mcp", "--toolset", "worker"],
-        "env": dict(assignment.environment),
-    }
-    return {"mcpServers": {**theirs, SERVER: ours}}
-
-
 def settings() -> dict[str, Any]:
     """The session's settings: hooks that tell our server what it does. They start no process."""
     fields = {name: f"${{{name}}}" for name in ("agent_id", "tool_name", "transcript_path")}
@@ -115,14 +105,8 @@ def settings() -> dict[str, Any]:
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What to set on top of an inherited environment; what a user set there stays.
-
-    A variable can only be set here, so what is not to be inherited is set to nothing.
-    """
-    return {
-        **{name: value for name, value in _UNLESS_SET.items() if name not in inherited},
-        **{name: "" for name in _OF_A_PARENT if name in inherited},
-    }
+    """What to set on top of an inherited environment; what a user set there stays."""
+    return {name: value for name, value in _UNLESS_SET.items() if name not in inherited}
 
 
 def _agent(role: Role) -> dict[str, Any]:
@@ -138,8 +122,8 @@ def _tools(role: Role) -> Sequence[str] | None:
         return None
     refused = _disallowed(role)
     tools = [tool for tool in role.tools if _bare(tool) not in refused and not tool.startswith(_OF_THE_PLUGIN)]
-    if not any(tool.startswith(OUR_TOOLS) for tool in tools):
-        tools.append(f"{OUR_TOOLS}*")
+    if not any(tool.startswith(OURS) for tool in tools):
+        tools.append(f"{OURS}*")
     return tools
 
 
@@ -148,14 +132,19 @@ def _allowed(role: Role, workspace: Path) -> list[str]:
     tools = _tools(role)
     if tools is None:
         tools = sorted(_WRITING - set(_disallowed(role)))
-    rules = [tool for tool in tools if _bare(tool) not in _EDITING | _READING and not tool.startswith(OUR_TOOLS)]
+    rules = [tool for tool in tools if _bare(tool) not in _EDITING | _READING and not tool.startswith(OURS)]
     if any(_bare(tool) in _EDITING for tool in tools):
         rules.append(f"Edit(/{workspace.resolve()}/**)")  # a rule's absolute path begins with two slashes
-    return [*rules, f"{OUR_TOOLS}*"]
+    return [*rules, f"{OURS}*"]
 
 
 def _disallowed(role: Role) -> list[str]:
     return [*_SUBAGENTS, *(() if role.may_write else sorted(_WRITING))]
+
+
+def _unread(data: Path) -> list[str]:
+    """Rules that hold for every tool that reads, and for the commands of a shell that Claude Code knows."""
+    return [f"Read(/{data}/*.*)", *(f"Read(/{data / folder}/**)" for folder in private.FOLDERS)]
 
 
 def _bare(tool: str) -> str:

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
-from trichrome.domain import text
-from trichrome.runners.claude_code.command import OUR_TOOLS, SERVER
+from trichrome.domain import outputs, text
 from trichrome.runners.port import Transcript, Usage
 
 SAID_BYTES: Final = 4 * 1024
@@ -25,7 +24,6 @@ _LIMITS: Final = frozenset({"rate_limit", "overloaded", "server_error"})
 """Causes that pass by themselves: a usage limit, an overload, a network that is away."""
 _ROLE_CREDITS: Final = frozenset({"model_requires_usage_credits", "long_context_credits_required"})
 """Limits that no reset lifts: the account has no right to that model."""
-_NO_WORK: Final = frozenset({"ToolSearch"})
 _NOT_OFFERED: Final = re.compile(r"No such tool available: ([\w-]+)")
 _SERVER_GONE: Final = "its Trichrome server did not start"
 
@@ -41,7 +39,6 @@ class StreamReader:
         self._session: str | None = None
         self._transcript: str | None = None
         self._said = ""
-        self._tools: set[str] = set()
         self._settled: dict[str, Usage] = {}
         self._open: dict[str, tuple[str, Usage]] = {}
         self._cost: float | None = None
@@ -67,9 +64,8 @@ class StreamReader:
         return Transcript(
             session=self._session,
             said=self._said,
-            tools=len(self._tools),
             usage=_sum([*self._settled.items(), *self._open.values()]),
-            cost_usd=self._cost,
+            cost_usd=None if self._open else self._cost,  # what was cut off has tokens and no price
             denials=tuple(self._denials),
             error=error,
             cause=(self._window if is_limit else None) or self._cause,
@@ -98,6 +94,7 @@ class StreamReader:
                 self._fail(_words(said), message, cause)
             case {"type": "assistant", "message": dict(said)}:
                 self._is_ended = False
+                self._has_server = self._has_server or any(map(outputs.is_ours, outputs.called(message)))
                 self._hear(said, is_main=message.get("parent_tool_use_id") is None)
             case {"type": "user", "message": {"content": list(blocks)}}:
                 self._is_ended = False
@@ -115,7 +112,7 @@ class StreamReader:
             # The session's file stands beside the folder of memories.
             self._transcript = str(PurePath(memory).parent / f"{self._session}.jsonl")
         for server in _tables(message.get("mcp_servers")):
-            if server.get("name") == SERVER:
+            if server.get("name") == outputs.SERVER:
                 self._has_server = server.get("status") != "failed"
 
     def _limit(self, info: Mapping[str, Any]) -> None:
@@ -127,14 +124,6 @@ class StreamReader:
         """A message of the model. One message may come in several lines, each with the usage of the whole."""
         if (model := _line(said.get("model"))) and isinstance(usage := said.get("usage"), dict):
             self._open[_line(said.get("id")) or f"{len(self._open)}"] = (model, _usage_of_message(usage))
-        for block in _tables(said.get("content")):
-            name = _line(block.get("name"))
-            if block.get("type") != "tool_use" or name in _NO_WORK:
-                continue
-            if name.startswith(OUR_TOOLS):
-                self._has_server = True
-            else:
-                self._tools.add(_line(block.get("id")) or f"{len(self._tools)}")
         if is_main:
             self._said = _tail(_words(said)) or self._said
             self._error = self._cause = self._status = None  # what had gone wrong is over

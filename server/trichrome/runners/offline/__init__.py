@@ -9,13 +9,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from trichrome.runners import telling
 from trichrome.runners.port import Assignment, Ending, Launch, Transcript
-
-_SAFE: Final = {"PYTHONSAFEPATH": "1"}
-"""The folder that a worker stands in may hold any module name; neither it nor what it starts may import one."""
+from trichrome.runners.server import SAFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +41,14 @@ class OfflineRunner:
         """
         project = Path(assignment.environment.get("TRICHROME_HOME", assignment.workspace))
         command = (*_command(assignment.role.name, project), "--task", assignment.task)
-        return Launch(command=command, environment={**assignment.environment, **_SAFE})
+        return Launch(command=command, environment={**assignment.environment, **SAFE})
 
     def standing(self, role: str, project: Path) -> Launch:
         """Describe a worker that takes task after task. Its server takes the log from `TRICHROME_HOME`, else there."""
         command = [*_command(role, project), "--wait-seconds", str(self.wait_seconds)]
         if self.until_idle is not None:
             command += ["--until-idle", str(self.until_idle)]
-        return Launch(command=tuple(command), environment={"TRICHROME_ROLE": role, **_SAFE})
+        return Launch(command=tuple(command), environment={"TRICHROME_ROLE": role, **SAFE})
 
     def reader(self) -> telling.LineReader:
         """See `port.Runner`."""

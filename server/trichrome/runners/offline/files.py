@@ -75,21 +75,23 @@ class Project:
 
     def read(self, name: str) -> tuple[str, ...] | None:
         """The lines of one file; None when it is not a text file of this project."""
-        if name not in self._known:
+        return text_lines(self.root / name) if name in self._known else None
+
+
+def text_lines(path: Path) -> tuple[str, ...] | None:
+    """The lines of a file; None where it is none, is no text, or is too large."""
+    try:
+        facts = path.lstat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_FILE_BYTES:
             return None
-        path = self.root / name
-        try:
-            facts = path.lstat()
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size > MAX_FILE_BYTES:
-                return None
-            content = path.read_bytes()
-        except OSError:
-            return None
-        if b"\0" in content[:_BINARY_PROBE_BYTES]:
-            return None
-        # Not `splitlines`: editors and `file:line` count line feeds, not form feeds.
-        lines = content.decode("utf-8-sig", "replace").split("\n")
-        return tuple(lines[:-1] if lines[-1] == "" else lines)
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if b"\0" in content[:_BINARY_PROBE_BYTES]:
+        return None
+    # Not `splitlines`: editors and `file:line` count line feeds, not form feeds.
+    lines = content.decode("utf-8-sig", "replace").split("\n")
+    return tuple(lines[:-1] if lines[-1] == "" else lines)
 
 
 def _tracked(root: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Rows of the soft state that nobody needs any more.
 
 The log does without them, and nothing that is decided depends on them. Names that workers bore stay taken: a name in
-the log means one worker for ever.
+the log means one worker for ever. Of a supervised worker the newest session keeps it, and those before that one go.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ _LEFT: Final = {
     "dues": "task not in (select number from tasks)",
     "offers": "not exists (select 1 from inbox where inbox.message = offers.message and inbox.worker = offers.worker)",
     "signs": "boot <> :boot or principal not in (select id from principals)",
-    "principals": "connected = 0 and name is null and (boot is not :boot or :up > :kept) "
-    "and id not in (select principal from tasks where state = 'running') "
+    "principals": "connected = 0 and id not in (select principal from tasks where state = 'running') "
+    "and (name is null and (boot is not :boot or :up > :kept) "
+    "or (supervisor_pid is not null or server_pid = 0) "
+    "and id not in (select principal from tasks where ended is null and principal is not null) "
+    "and not exists (select 1 from workers where workers.name = principals.name "
+    "and workers.principal = principals.id)) "
     "and not exists (select 1 from workers where workers.principal = principals.id and ("
     "name in (select worker from inbox) "
     "or name in (select lead from runs where number in (select run from tasks where ended is null)) "

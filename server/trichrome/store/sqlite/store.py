@@ -22,7 +22,7 @@ from trichrome.domain.ids import AttemptId, MessageId, RunId, TaskId, number
 from trichrome.domain.messages import Message
 from trichrome.domain.notes import Note
 from trichrome.domain.runs import Run
-from trichrome.domain.tasks import Attempt, Brief, State
+from trichrome.domain.tasks import Attempt, Brief, State, Task
 from trichrome.errors import StoreUnavailableError
 from trichrome.store import codec, task_log
 from trichrome.store.port import Recorded, Reported, TaskFilter, TaskLine
@@ -55,7 +55,11 @@ _CLAIMABLE: Final = (
     "select priority, number from tasks indexed by tasks_claimable "
     "where claimable = 1 and role = ? and author is not ? order by priority, number limit ?"
 )
-
+_NUMBERS_CLAIMABLE: Final = (
+    "select number from (select number from tasks indexed by tasks_claimable where claimable = 1 and role = ? "
+    "order by priority, number limit ?)"
+)
+_ALL_CLAIMABLE: Final = f"{SELECT_TASK} where number in ({{}}) order by priority, number"
 _SPENT: Final = (
     "select sum(payload ->> '$.cost_usd') from events indexed by events_of_sessions "
     "where kind = 'SessionEnded' and position > ?"
@@ -258,8 +262,10 @@ class Transaction(SoftState):
                 best = (found[0], found[1])
         return None if best is None else TaskId(f"t{best[1]}")
 
-    def all_claimable(self, role: str, *, worker: str, limit: int) -> list[TaskId]:
-        return [TaskId(f"t{task}") for _, task in rows(self.connection, _CLAIMABLE, role, worker, limit)]
+    def all_claimable(self, roles: Sequence[str], *, limit: int) -> list[Task]:
+        each = " union all ".join([_NUMBERS_CLAIMABLE] * len(roles))
+        asked = [value for role in roles for value in (role, limit)]
+        return [task_from(found) for found in rows(self.connection, _ALL_CLAIMABLE.format(each or "null"), *asked)]
 
     def is_claimable(self, task: TaskId) -> bool:
         found = row(self.connection, "select claimable from tasks where number = ?", number(task))
