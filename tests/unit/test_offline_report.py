@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trichrome.runners.offline.files import Project
-from trichrome.runners.offline.findings import Finding, findings_in, fit_items, fit_text, quote, visible
+from trichrome.runners.files import Project, visible
+from trichrome.runners.offline.findings import Finding, findings_in, fit_items, fit_text, quote
 from trichrome.runners.offline.report import Corrections, Section, citations, code, corrected, render
 from trichrome.runners.offline.review import check
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trichrome.errors import InvalidError
-from trichrome.runners.offline.files import MAX_FILE_BYTES, Project
+from trichrome.runners.files import MAX_FILE_BYTES, Project
 from trichrome.runners.offline.findings import MAX_QUOTE
 from trichrome.runners.offline.search import MAX_FINDINGS, MAX_PER_FILE, search
 

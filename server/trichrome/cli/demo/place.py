@@ -19,7 +19,7 @@ from trichrome.bootstrap import Project, open_project
 from trichrome.coordinator import queries
 from trichrome.domain.tasks import FINAL
 from trichrome.errors import TrichromeError
-from trichrome.runners.offline.files import Project as Files
+from trichrome.runners.files import Project as Files
 
 _MOST_FILES: Final = 5_000
 _MOST_BYTES: Final = 64 * 1024 * 1024

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from trichrome.runners.offline.files import Project as Files
+from trichrome.runners.files import Project as Files
 
 _THEMES: Final = {
     "Find how errors and exceptions are raised": r"\b(?:raise|throw|except|catch|panic)\b",

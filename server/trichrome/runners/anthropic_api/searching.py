@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from trichrome.runners.offline.files import Project, text_lines
+from trichrome.runners.files import Project, text_lines
 
 LINE_CHARACTERS: Final = 2_000
 """A longer line is generated, and not searched."""

@@ -8,12 +8,12 @@ when the lines are.
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from trichrome.domain.text import SUMMARY_BYTES
+from trichrome.runners.files import visible
 
 MAX_QUOTE: Final = 200
 """Characters of a cited line; enough to recognise it, little enough to send a hundred of them."""
@@ -23,9 +23,6 @@ MAX_PATH: Final = 1024
 
 FINDINGS_BYTES: Final = 12 * 1024
 """Room for the list in a result: three of them still fit into one answer of `claim_task`."""
-
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode categories that a terminal or a wire guard would change: control, format (bidi), surrogate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +52,6 @@ class Finding:
         if self.match:
             data["match"] = self.match
         return data
-
-
-def visible(text: str) -> str:
-    """Text on one line, without what cannot be seen: control and format characters, doubled spaces."""
-    spaced = (" " if char.isspace() else char for char in text)
-    return " ".join("".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE).split())
 
 
 def quote(text: str) -> str:

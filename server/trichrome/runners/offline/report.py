@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from trichrome.runners.offline.files import Project
-from trichrome.runners.offline.findings import Finding, counted, quote, visible
+from trichrome.runners.files import Project, visible
+from trichrome.runners.offline.findings import Finding, counted, quote
 
 NO_MODEL: Final = "No model was used"
 """How every result of an offline worker says what it is."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from trichrome.runners.offline.files import Project
+from trichrome.runners.files import Project
 from trichrome.runners.offline.findings import Finding, quote
 
 

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from trichrome.errors import InvalidError
-from trichrome.runners.offline.files import Project, is_generated
+from trichrome.runners.files import Project, is_generated
 from trichrome.runners.offline.findings import Finding, quote
 from trichrome.runners.offline.words import IDENTIFIER, Kinship, Term, tokens
 

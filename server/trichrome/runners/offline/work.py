@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 from trichrome.domain.events import Outcome
 from trichrome.errors import TrichromeError
-from trichrome.runners.offline.files import MAX_FILE_BYTES, Project
-from trichrome.runners.offline.findings import Finding, counted, findings_in, fit_items, fit_text, quote, visible
+from trichrome.runners.files import MAX_FILE_BYTES, Project, visible
+from trichrome.runners.offline.findings import Finding, counted, findings_in, fit_items, fit_text, quote
 from trichrome.runners.offline.report import NO_MODEL, Corrections, Section, citations, corrected, render
 from trichrome.runners.offline.review import check
 from trichrome.runners.offline.search import MAX_HITS, Answer, search

@@ -1,4 +1,4 @@
-"""The files of a project, as far as offline workers may look: what git would track, and nothing outside.
+"""The files of a project, as far as workers without a shell may look: what git would track, and nothing outside.
 
 Ignored files, links, binaries and large files do not exist here, so no citation, whoever wrote it, can make a worker
 read a secret or a device.
@@ -10,16 +10,18 @@ import os
 import shutil
 import stat
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from trichrome.runners.offline.findings import visible
-
 MAX_FILE_BYTES: Final = 1024 * 1024
 """A larger text file is generated or data; searching it drowns the rest."""
+
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
+"""Unicode categories that a terminal or a wire guard would change: control, format (bidi), surrogate."""
 
 OWN_FOLDERS: Final = frozenset({".git", ".trichrome"})
 """Never part of the project's content, whatever a `.gitignore` says."""
@@ -137,3 +139,9 @@ def _walked(root: Path) -> Iterator[str]:
             name for name in sorted(subfolders) if name not in UNTRACKED_FOLDERS and not ignored(f"{prefix}{name}/")
         ]
         yield from (prefix + name for name in files if not ignored(prefix + name))
+
+
+def visible(text: str) -> str:
+    """Text on one line, without what cannot be seen: control and format characters, doubled spaces."""
+    spaced = (" " if char.isspace() else char for char in text)
+    return " ".join("".join(char for char in spaced if unicodedata.category(char) not in _INVISIBLE).split())
