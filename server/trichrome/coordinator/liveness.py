@@ -34,6 +34,9 @@ LOOK_SECONDS: Final = 5.0
 """How often a lookout looks though nothing calls for it: a lease that ran out calls for nothing."""
 TIDY_SECONDS: Final = 20.0
 """How often a keeper notes who is gone. It keeps lists short: whoever decides by it asks the processes."""
+_TIDY_TOGETHER: Final = 10
+"""How many keepers tidy that often; of more, each does so the more rarely, or a hundred would look at each other all
+the time."""
 _RENEWALS: Final = 3
 """How often a lease is renewed in its length."""
 _LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -249,9 +252,9 @@ class Keeper:
     def _tidy(self) -> None:
         now = self._c.clock.now().monotonic
         if now >= self._tidy_at:
-            disconnect_gone(self._c)
+            known = disconnect_gone(self._c)
             self._c.store.back_up_if_due()
-            self._tidy_at = now + TIDY_SECONDS
+            self._tidy_at = now + TIDY_SECONDS * max(1.0, known / _TIDY_TOGETHER)
 
 
 def renew(c: Coordinator, principal: Principal) -> None:

@@ -111,19 +111,24 @@ def _is_given_away(view: Reading, name: str) -> bool:
     return bearer is not None and (owner is None or owner.name != name)
 
 
-def disconnect_gone(c: Coordinator) -> None:
-    """Disconnect principals whose server and client are both seen dead; without any nothing is written."""
+def disconnect_gone(c: Coordinator) -> int:
+    """Disconnect principals whose server and client are both seen dead; answers how many are known.
+
+    Without any to disconnect nothing is written.
+    """
     with c.store.reading() as view:
-        gone = gone_unnoted(c, view)
+        known = view.principals()
+    gone = gone_unnoted(c, known)
     if gone:
         with c.store.writing(actor="trichrome", causation="sweep") as tx:
             for each in gone:
                 _disconnect(tx, each)
+    return len(known)
 
 
-def gone_unnoted(c: Coordinator, view: Reading) -> list[Principal]:
-    """Principals that count as connected though their server and client are both seen dead."""
-    return [each for each in view.principals() if _is_gone(c, each)]
+def gone_unnoted(c: Coordinator, known: Iterable[Principal]) -> list[Principal]:
+    """Those principals that count as connected though their server and client are both seen dead."""
+    return [each for each in known if _is_gone(c, each)]
 
 
 def _is_gone(c: Coordinator, principal: Principal) -> bool:

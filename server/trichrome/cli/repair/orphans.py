@@ -108,7 +108,7 @@ def _gone(project: Project) -> Iterator[Orphan]:
     from trichrome.coordinator.principals import gone_unnoted
 
     with project.coordinator.store.reading() as view:
-        for principal in gone_unnoted(project.coordinator, view):
+        for principal in gone_unnoted(project.coordinator, view.principals()):
             told = f"server {principal.server[0]} counts as connected: it and its client are gone"
             yield Orphan(told)
 
