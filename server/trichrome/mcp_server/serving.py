@@ -24,8 +24,10 @@ from mcp.shared.exceptions import MCPError
 from opentelemetry import trace
 
 from trichrome import logs
-from trichrome.errors import ErrorFacts, NotFoundError, TrichromeError
+from trichrome.errors import ErrorFacts, NotFoundError, NotPermittedError, TrichromeError
 from trichrome.mcp_server import prompts, resources, tools
+from trichrome.mcp_server.agents import Agent
+from trichrome.mcp_server.hooks import HOOKS, Hook
 from trichrome.mcp_server.registry import Call, Tool, Toolset
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.threads import Threads
@@ -48,10 +50,8 @@ LEAVE_SECONDS: Final = 1.0
 _SPANS: Final = "OpenTelemetryMiddleware"
 """What the SDK wraps around each message; it has a price although nobody collects the spans."""
 
-NOTE_SIGN: Final = "note_sign"
-"""The tool that no list shows, for hooks. Its answer is empty: a client obeys the text that a hook is answered."""
 TOOL_USE: Final = "claudecode/toolUseId"
-"""What every call of a model carries and no hook's does; a model is told that there is no such tool."""
+"""What every call of a model carries and no hook's does; a model that calls a hook's tool is told there is none."""
 
 Context = ServerRequestContext[Any, Any]
 Value = TypeVar("Value")
@@ -129,9 +129,8 @@ class Serving:
         """Run a tool; a refusal is an answer that says what to do instead."""
         self._meet(ctx)
         try:
-            if params.name == NOTE_SIGN and TOOL_USE not in (params.meta or {}):
-                self.session.note_sign(params.arguments)
-                return types.CallToolResult(content=[])
+            if params.name in HOOKS and TOOL_USE not in (params.meta or {}):
+                return await self._hooked(HOOKS[params.name], params.arguments)
             served = await self._run(params)
         except TrichromeError as error:
             return _answered({"error": error.facts()}, is_error=True)
@@ -141,18 +140,28 @@ class Serving:
         self.unread[ctx.request_id] = served
         return _answered(served.answer)
 
+    async def _hooked(self, hook: Hook[Any], arguments: Mapping[str, Any] | None) -> types.CallToolResult:
+        """Answer a hook; whatever stands in its way, its client goes on as if there were no such hook."""
+        told = hook.parse(arguments)
+        answer = partial(hook.run, self.session, told)
+        said = tolerated(answer) if hook.is_instant else await tolerant(self.threads, answer)
+        return types.CallToolResult(content=[types.TextContent(type="text", text=said)] if said else [])
+
     async def _run(self, params: types.CallToolRequestParams) -> _Served:
         """Run a tool in a thread; what a cancelled call took is given back, by whoever sees both facts."""
         tool = self.tools.get(params.name)
         if tool is None:
             raise NotFoundError(f"There is no tool {params.name[:80]!r} here. Tools are: {', '.join(self.tools)}.")
         args = tool.parse(params.arguments)
+        agent = self.session.agent_of(str((params.meta or {}).get(TOOL_USE, "")))
         stop, ended = threading.Event(), threading.Event()
         done: list[_Served] = []
 
         def call() -> None:
             try:
-                coordinator, caller = self.session.caller()
+                coordinator, caller = self.session.caller(agent)
+                if agent is not None:
+                    _check_toolset(tool, agent, caller)
                 done.append(_Served(coordinator, dict(tool.run(Call(coordinator, caller, stop), args))))
                 if stop.is_set():
                     self.session.give_back(done[0].answer)
@@ -260,6 +269,15 @@ class Serving:
         for served in self.unread.values():
             tolerated(partial(self.session.give_back, served.answer))
         self.session.close()
+
+
+def _check_toolset(tool: Tool[Any], agent: Agent, caller: Caller) -> None:
+    """A subagent of a role works on tasks; the session that started it leads."""
+    if not agent.is_main and caller.roles is not None and "worker" not in tool.toolsets:
+        raise NotPermittedError(
+            f"{tool.name} is for the lead, and you are a {caller.roles[0]} worker. Put what should be done into "
+            "follow_ups of report_result, or tell the lead with send_message."
+        )
 
 
 _DEFECT: Final[ErrorFacts] = {

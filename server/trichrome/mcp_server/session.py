@@ -10,21 +10,22 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from trichrome import logs
 from trichrome.domain import ids
 from trichrome.domain.text import word
-from trichrome.errors import InvalidError, TrichromeError
+from trichrome.errors import InvalidError, NotPermittedError, TrichromeError
 from trichrome.processes import ClientChain, this_machine, this_process
 
 if TYPE_CHECKING:
     from trichrome.bootstrap import Project
     from trichrome.clock import Clock
     from trichrome.coordinator import Caller, Coordinator, liveness
-    from trichrome.mcp_server.signs import Signs
+    from trichrome.mcp_server.agents import Agent, Bindings
+    from trichrome.mcp_server.signs import NoteSign, Signs
     from trichrome.roles import Roles
     from trichrome.store.port import Principal
 
@@ -48,6 +49,7 @@ class Session:
         clock: overrides the machine's own.
         client_name: how the client names itself; None until it has said anything.
         signs: what its hooks told; None until one did.
+        bindings: which agent makes which call, likewise.
     """
 
     chain: ClientChain
@@ -58,9 +60,12 @@ class Session:
     client_name: str | None = None
     principal: Principal | None = None
     signs: Signs | None = None
+    bindings: Bindings | None = None
     _project: Project | None = None
     _keeper: liveness.Keeper | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
+    _has_looked_back: bool = False
+    _was_prompted: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -80,10 +85,34 @@ class Session:
         """
         with self._opening:
             if self._project is None:
-                self._project = self._opened()
+                self._project = self._opened(lambda _project, _principal: True)
+            assert self._project is not None
             return self._project
 
-    def _opened(self) -> Project:
+    def joins(self) -> bool:
+        """Whether the client has to do with the project: a call opened it, or an earlier server of the client did.
+
+        That is looked up once, where there is a log. A client that never used the project stays unknown to it.
+
+        Raises:
+            TrichromeError: the log cannot be opened.
+        """
+        from trichrome import config as configuration
+
+        with self._opening:
+            if self._project is None and not self._has_looked_back:
+                self._has_looked_back = True
+                if (configuration.project_folder() / configuration.FOLDER / configuration.LOG_FILE).exists():
+                    self._project = self._opened(_was_here)
+            return self._project is not None
+
+    def is_new_to_prompts(self) -> bool:
+        """Whether this is the first prompt that this server hears of."""
+        with self._opening:
+            was, self._was_prompted = self._was_prompted, True
+        return not was
+
+    def _opened(self, is_wanted: Callable[[Project, Principal], bool]) -> Project | None:
         from trichrome.bootstrap import open_project
         from trichrome.coordinator import principals
         from trichrome.mcp_server.supervised import supervised
@@ -98,6 +127,9 @@ class Session:
             principal = self._described(project)
             if told is not None:
                 principal = replace(principal, supervisor=told.supervisor)
+            if not is_wanted(project, principal):
+                project.close()
+                return None
             principals.introduce(project.coordinator, principal)
         except BaseException:
             project.close()
@@ -165,26 +197,53 @@ class Session:
         with self.project().coordinator.store.reading() as view:
             return view.position()
 
-    def caller(self) -> tuple[Coordinator, Caller]:
+    def caller(self, agent: Agent | None = None) -> tuple[Coordinator, Caller]:
         """The project's coordinator, and who is calling.
 
-        A client that names itself Claude Code may hold several agents that nothing tells apart, headless or not, so
-        it is one known worker only when it was started as one.
+        A client that names itself Claude Code may hold several agents. Where no hook says which of them calls, it is
+        one known worker only when it was started as one. A subagent of a role serves that role and no other.
+
+        Args:
+            agent: which agent of the client it is; None where nothing tells.
 
         Raises:
-            TrichromeError: as `project`.
+            TrichromeError: as `project`; `not_permitted` for a subagent of another role than the session's.
         """
         from trichrome.coordinator import Caller
 
-        coordinator = self.project().coordinator
+        project = self.project()
         assert self.principal is not None
         is_supervised = self.principal.supervisor is not None
-        return coordinator, Caller(
+        role = self._role_of(agent, project.roles.names)
+        return project.coordinator, Caller(
             principal=self.principal.id,
-            roles=None if self.role is None else (self.role,),
-            known=self.client_name != CLAUDE_CODE or self.is_declared_worker,
+            roles=None if role is None else (role,),
+            agent=agent.id or None if agent is not None else None,
+            known=agent is not None or self.client_name != CLAUDE_CODE or self.is_declared_worker,
             task=os.environ.get("TRICHROME_TASK") or None if is_supervised else None,
         )
+
+    def _role_of(self, agent: Agent | None, roles: Collection[str]) -> str | None:
+        own = agent.role(roles) if agent is not None else None
+        if self.role is not None and own not in {None, self.role}:
+            raise NotPermittedError(
+                f"This session serves {self.role} alone, so its subagent of role {own} has nothing to do with tasks. "
+                "End your turn."
+            )
+        return self.role or own
+
+    def bind(self, tool_use: str, agent: Agent) -> None:
+        """Note which agent of the client is about to make a call."""
+        from trichrome.clock import SystemClock
+        from trichrome.mcp_server.agents import Bindings
+
+        if self.bindings is None:
+            self.bindings = Bindings(self.clock or SystemClock())
+        self.bindings.bind(tool_use, agent)
+
+    def agent_of(self, tool_use: str) -> Agent | None:
+        """Which agent of the client makes a call; None where nothing tells."""
+        return self.bindings.agent_of(tool_use) if self.bindings is not None else None
 
     # --- keeping ------------------------------------------------------------------------------------------------------
 
@@ -211,20 +270,21 @@ class Session:
             signs.note(self._project.coordinator, self.principal, told)
             self.signs.kept(told)
 
-    def note_sign(self, arguments: Mapping[str, Any] | None) -> None:
+    def note_sign(self, told: NoteSign) -> None:
         """Remember what a hook of the client told of one of its agents; nothing of the project is opened for it.
 
         Raises:
-            TrichromeError: `unknown_argument`, `invalid`, `too_large`.
+            TrichromeError: `invalid`, `too_large`.
         """
         from trichrome.clock import SystemClock
-        from trichrome.mcp_server.registry import parse
-        from trichrome.mcp_server.signs import NoteSign, Signs
+        from trichrome.mcp_server.agents import Agent
+        from trichrome.mcp_server.signs import Signs
 
-        told = parse(NoteSign, arguments)
         if self.signs is None:
             self.signs = Signs(self.clock or SystemClock())
         self.signs.note(told)
+        if told.kind == "tool_started" and told.tool_use_id:
+            self.bind(told.tool_use_id, Agent(told.agent_id, told.agent_type))
 
     def give_back(self, answer: Mapping[str, Any]) -> None:
         """Release an attempt that began with an answer which nobody read."""
@@ -257,3 +317,9 @@ class Session:
         """Let go of the log, once no call needs it any more."""
         if self._project is not None:
             self._project.close()
+
+
+def _was_here(project: Project, principal: Principal) -> bool:
+    """Whether the log knows a worker of the same client through an earlier server."""
+    with project.coordinator.store.reading() as view:
+        return bool(view.workers_of_client(principal))

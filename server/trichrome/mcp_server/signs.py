@@ -35,7 +35,9 @@ class NoteSign(Arguments):
 
     kind: SignKind
     agent_id: str = ""
+    agent_type: str = ""
     tool_name: str = ""
+    tool_use_id: str = ""
     transcript_path: str = ""
 
 

@@ -14,6 +14,7 @@ A session may use its role's tools and is refused the rest, without a question t
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any, Final
 
 from trichrome.config import FOLDER
 from trichrome.domain.outputs import OURS, SERVER
+from trichrome.hooks import FOLDER as FOLDER_OF_HOOKS
+from trichrome.hooks.table import hooks
 from trichrome.roles import INHERIT, Role
 from trichrome.runners import private
 from trichrome.runners.port import Assignment
@@ -33,18 +36,6 @@ _SUBAGENTS: Final = ("Agent", "Task", "Workflow")
 _SHARED_OR_PUBLIC: Final = ("Bash(git stash *)", "Bash(git worktree *)", "Bash(git push *)")
 """Commands that reach beyond the workspace. A shell has other ways; this is for a model that means well."""
 _OF_THE_PLUGIN: Final = "mcp__plugin_"
-
-_SIGNS: Final[Mapping[str, str]] = {
-    "UserPromptSubmit": "turn_began",
-    "PreToolUse": "tool_started",
-    "PermissionRequest": "prompt_opened",
-    "PostToolUse": "tool_ended",
-    "PostToolUseFailure": "tool_ended",
-    "PostToolBatch": "tool_ended",
-    "Stop": "turn_ended",
-    "SubagentStop": "turn_ended",
-}
-"""Which hook tells what; docs/decisions/0016. After a refusal there is no PostToolUse, but a PostToolBatch."""
 
 _UNLESS_SET: Final[Mapping[str, str]] = {
     # Some 15 s of its own retries, then the supervisor decides. By default a refused login is retried for minutes.
@@ -97,11 +88,8 @@ def command(program: Path, assignment: Assignment, files: Files, *, project: Pat
 
 
 def settings() -> dict[str, Any]:
-    """The session's settings: hooks that tell our server what it does. They start no process."""
-    fields = {name: f"${{{name}}}" for name in ("agent_id", "tool_name", "transcript_path")}
-    tell = {"type": "mcp_tool", "server": SERVER, "tool": "note_sign"}
-    hooks = {event: [{"hooks": [{**tell, "input": {"kind": kind, **fields}}]}] for event, kind in _SIGNS.items()}
-    return {"hooks": hooks}
+    """The session's settings: hooks that tell our server what it does, and keep it to its task."""
+    return {"hooks": hooks(SERVER, str(FOLDER_OF_HOOKS), python=sys.executable, is_worker=True)}
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,128 @@
+"""What hooks of the client call: tools that no list shows, on the pipe that is there already.
+
+Claude Code obeys the text of such an answer (docs/decisions/0007), so it is made here alone, in our words. Guarantee: a
+hook opens nothing in a project that its session has nothing to do with, and where it cannot do its work its answer is
+empty, so that Claude Code goes on as if it were not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic
+
+from trichrome.mcp_server.agents import Agent
+from trichrome.mcp_server.registry import Args, Arguments, parse
+from trichrome.mcp_server.session import Session
+from trichrome.mcp_server.signs import NoteSign
+
+_KEEP: Final = "Keep these lines in the summary, word for word:\n"
+
+
+class _OfAgent(Arguments):
+    """What every hook tells of its agent; the main agent has an empty id."""
+
+    agent_id: str = ""
+    agent_type: str = ""
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that the hook is about."""
+        return Agent(self.agent_id, self.agent_type)
+
+
+class NoteStop(_OfAgent):
+    """Arguments of note_stop; `background_tasks` is the JSON text of a list, or empty where the client tells none."""
+
+    stop_hook_active: str = ""
+    background_tasks: str = ""
+    transcript_path: str = ""
+
+
+class TellCapsule(_OfAgent):
+    """Arguments of tell_capsule."""
+
+    event: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook(Generic[Args]):
+    """A tool for hooks.
+
+    Attributes:
+        run: answers the text that the client obeys; empty for none.
+        is_instant: whether it looks at nothing outside of memory, and so needs no thread.
+    """
+
+    arguments: type[Args]
+    run: Callable[[Session, Args], str]
+    is_instant: bool = False
+
+    def parse(self, arguments: Mapping[str, Any] | None) -> Args:
+        """The arguments of a call.
+
+        Raises:
+            InvalidError: `unknown_argument` or `invalid`, naming the argument.
+        """
+        return parse(self.arguments, arguments)
+
+
+def _note_sign(session: Session, told: NoteSign) -> str:
+    session.note_sign(told)
+    return ""
+
+
+def _note_stop(session: Session, told: NoteStop) -> str:
+    """At the end of a turn: ask once for a report that is missing, then let go of what a subagent holds."""
+    from trichrome.coordinator import turns
+
+    said = ""
+    if session.joins():
+        c, caller = session.caller(told.agent)
+        is_again = told.stop_hook_active == "true"
+        if not is_again and (reason := turns.reminder(c, caller)) is not None:
+            said = json.dumps({"decision": "block", "reason": reason})
+        elif told.agent_id:
+            turns.end(c, caller, why=turns.SILENT)
+        if not told.agent_id and (running := _running(told.background_tasks)) is not None:
+            turns.end_others(c, caller, running=running)
+    if not said:
+        session.note_sign(NoteSign(kind="turn_ended", agent_id=told.agent_id, transcript_path=told.transcript_path))
+    return said
+
+
+def _running(background: str) -> set[str] | None:
+    """The ids of what runs in the background; None where the client does not tell."""
+    try:
+        tasks = json.loads(background)
+    except ValueError:
+        return None
+    if not isinstance(tasks, list):
+        return None
+    return {str(task.get("id", "")) for task in tasks if isinstance(task, dict)}
+
+
+def _tell_capsule(session: Session, told: TellCapsule) -> str:
+    """Tell an agent who it is: where its conversation is cut, and at the first prompt after its server was."""
+    from trichrome.coordinator import capsules
+
+    is_prompt = told.event == "UserPromptSubmit"
+    if (is_prompt and not session.is_new_to_prompts()) or not session.joins():
+        return ""
+    c, caller = session.caller(told.agent)
+    capsule = capsules.capsule(c, caller)
+    if capsule is None:
+        return ""
+    if told.event == "PreCompact":
+        return _KEEP + capsule
+    return json.dumps({"hookSpecificOutput": {"hookEventName": told.event, "additionalContext": capsule}})
+
+
+HOOKS: Final[Mapping[str, Hook[Any]]] = {
+    "note_sign": Hook(NoteSign, _note_sign, is_instant=True),
+    "note_stop": Hook(NoteStop, _note_stop),
+    "tell_capsule": Hook(TellCapsule, _tell_capsule),
+}
+"""Every tool for hooks, by name; server/trichrome/hooks/table.py says which hook calls which."""
