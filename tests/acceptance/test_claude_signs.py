@@ -14,46 +14,17 @@ from tests.support.messages_api import MessagesApi, Reply, Request, call, say
 from trichrome.bootstrap import open_project
 from trichrome.coordinator import OPERATOR, queries, tasks
 from trichrome.domain.drafts import Draft
+from trichrome.domain.outputs import SERVER
+from trichrome.hooks import FOLDER
+from trichrome.hooks.table import hooks
 
 pytestmark = pytest.mark.xdist_group("claude")
 
 MOMENT = 30.0
 """Seconds for something that takes a few."""
 
-WIRING = {
-    "UserPromptSubmit": "turn_began",
-    "PreToolUse": "tool_started",
-    "PermissionRequest": "prompt_opened",
-    "PostToolUse": "tool_ended",
-    "PostToolUseFailure": "tool_ended",
-    "PostToolBatch": "tool_ended",
-    "Stop": "turn_ended",
-    "SubagentStop": "turn_ended",
-}
-"""Which hook tells what; after a refusal there is no PostToolUse, but a PostToolBatch."""
 COMMAND = "touch asked; while [ ! -e go ]; do sleep 0.1; done"
 """One that Claude Code asks a person about: it changes something."""
-
-
-def hooks() -> dict[str, Any]:
-    fields = {name: f"${{{name}}}" for name in ("agent_id", "tool_name", "transcript_path")}
-    return {
-        "hooks": {
-            event: [
-                {
-                    "hooks": [
-                        {
-                            "type": "mcp_tool",
-                            "server": "trichrome",
-                            "tool": "note_sign",
-                            "input": {"kind": kind, **fields},
-                        }
-                    ]
-                }
-            ]
-            for event, kind in WIRING.items()
-        }
-    }
 
 
 class House:
@@ -74,7 +45,7 @@ class House:
             servers={"trichrome": {"command": "trichrome", "args": ["mcp"]}},
             allowed=["mcp__trichrome__*", *allowed],
             env={"TRICHROME_HOME": str(self.folder), "TRICHROME_ROLE": "blue"},
-            settings=hooks(),
+            settings={"hooks": hooks(SERVER, str(FOLDER))},
         )
 
     def line(self) -> Any:
