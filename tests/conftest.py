@@ -26,3 +26,12 @@ def project(store_kind: StoreKind, tmp_path: Path, clock: ManualClock) -> Iterat
     store = open_store(store_kind, tmp_path, clock)
     yield Project(store, clock)
     store.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded, such as the accuracy of routing."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, ())]
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == "figure":
+                terminalreporter.write_line(str(value))

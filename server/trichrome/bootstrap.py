@@ -102,6 +102,7 @@ def _project(folder: Path, loaded: Loaded, clock: Clock, store: Callable[[], Sto
             changed_at=_changed_at,
         ),
         draw=random.random,
+        model_of=lambda role: roles.read(role).model,
     )
     return Project(folder, folder / FOLDER, loaded, roles, coordinator)
 

@@ -33,9 +33,9 @@ def session(start: Start, tmp_path: Path) -> Server:
 
 
 def hook(server: Server, tool: str, **arguments: str) -> str:
-    """The text that a hook is answered; empty for none."""
+    """The text that a hook is answered; empty for none, and for one that decides nothing."""
     content = server.result("tools/call", {"name": tool, "arguments": arguments})["content"]
-    return content[0]["text"] if content else ""
+    return content[0]["text"].removeprefix("{}") if content else ""
 
 
 def calls(server: Server, agent: str, made_for: str, tool: str, **arguments: Any) -> dict[str, Any]:

@@ -417,8 +417,9 @@ def test_route_creates_nothing_and_says_why(server: Server) -> None:
         "route_task", request="Audit all authentication code for security, fix what is wrong and add tests"
     )
 
-    assert set(route) == {"mode", "roles", "score", "reasons", "expected"}
+    assert set(route) == {"mode", "kind", "roles", "models", "score", "reasons", "expected", "plan"}
     assert set(route["expected"]) == {"tokens", "usd"}
+    assert route["models"] == {"blue": "haiku", "green": "sonnet", "red": "opus"}
     assert server.call("list_tasks") == {"tasks": []}
 
 

@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Working with tasks": {
+        "route": "route",
         "create": "create",
         "list": "tasks",
         "show": "tasks",

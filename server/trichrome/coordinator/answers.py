@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Required, TypedDict
+from typing import Any, Required, TypedDict
 
 from trichrome.domain.evidence import WorkerState
 from trichrome.domain.tasks import State
@@ -290,11 +290,15 @@ class Expected(TypedDict):
     usd: float
 
 
-class Route(TypedDict):
-    """The answer of route_task."""
+class Route(TypedDict, total=False):
+    """The answer of route_task; `plan` is what create_task takes, and is missing where one agent is enough."""
 
-    mode: str
-    roles: dict[str, int]
-    score: float
-    reasons: list[str]
-    expected: Expected
+    mode: Required[str]
+    kind: Required[str]
+    roles: Required[dict[str, int]]
+    models: Required[dict[str, str]]
+    score: Required[float]
+    reasons: Required[list[str]]
+    expected: Required[Expected]
+    problems: list[str]
+    plan: list[dict[str, Any]]

@@ -8,6 +8,7 @@ from typing import Final
 
 from trichrome.clock import Clock
 from trichrome.domain.events import OnLeadGone
+from trichrome.roles import load_roles
 from trichrome.store.port import Store
 
 OPERATOR_NAME: Final = "operator"
@@ -77,6 +78,7 @@ class Coordinator:
         is_alive: whether the process (pid, start) of this machine still runs.
         senses: what else can be seen from here.
         draw: a random number from 0 to 1, for jitter.
+        model_of: the model that a role runs on, as its file or its settings name it; it may raise `unknown_role`.
     """
 
     store: Store
@@ -87,6 +89,7 @@ class Coordinator:
     is_alive: Callable[[tuple[int, int]], bool] = lambda _process: True
     senses: Senses = Senses()
     draw: Callable[[], float] = lambda: 0.5
+    model_of: Callable[[str], str] = lambda role: load_roles().read(role).model
 
     def role_for_kind(self, kind: str) -> str | None:
         """The first role that takes a kind by itself."""

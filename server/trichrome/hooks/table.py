@@ -47,6 +47,8 @@ _STOP_FIELDS: Final = ("stop_hook_active", "background_tasks", "transcript_path"
 _CAPSULES: Final[Mapping[str, str]] = {"SessionStart": "compact|clear", "PreCompact": "", "UserPromptSubmit": ""}
 """Where an agent is told who it is, with the matcher of that event."""
 _EDITS: Final = "Write|Edit|MultiEdit|NotebookEdit|Bash"
+_WITH_GIT: Final = "Bash(*git*)"
+"""Commands in which git is named anywhere; `Bash(git *)` knows it neither behind `env` nor in the script of `sh -c`."""
 
 
 def hooks(server: str, folder: str, *, python: str = "python3", is_worker: bool = False) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def hooks(server: str, folder: str, *, python: str = "python3", is_worker: bool 
         add(event, call("note_stop", **_fields(*_AGENT, *_STOP_FIELDS)))
     edit = {"file_path": "${tool_input.file_path}", "notebook_path": "${tool_input.notebook_path}"}
     add("PreToolUse", call("check_edit", **_fields(*_AGENT, "cwd"), **edit, command="${tool_input.command}"), _EDITS)
-    add("PreToolUse", run("guard"), "Bash")
+    add("PreToolUse", {**run("guard"), "if": _WITH_GIT}, "Bash")
     if not is_worker:
         add("UserPromptExpansion", run("expand"))
     return table

@@ -17,6 +17,8 @@ from trichrome.mcp_server.registry import Args, Arguments, parse
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.signs import NoteSign
 
+NOTHING: Final = "{}"
+"""An answer that decides nothing. Of an empty one Claude Code tells the model at each prompt: a hook completed."""
 _KEEP: Final = "Keep these lines in the summary, word for word:\n"
 
 
@@ -52,7 +54,7 @@ class Hook(Generic[Args]):
     """A tool for hooks.
 
     Attributes:
-        run: answers the text that the client obeys; empty for none.
+        run: answers the text that the client obeys.
         is_instant: whether it looks at nothing outside of memory, and so needs no thread.
     """
 
@@ -71,14 +73,14 @@ class Hook(Generic[Args]):
 
 def _note_sign(session: Session, told: NoteSign) -> str:
     session.note_sign(told)
-    return ""
+    return NOTHING
 
 
 def _note_stop(session: Session, told: NoteStop) -> str:
     """At the end of a turn: ask once for a report that is missing, then let go of what a subagent holds."""
     from trichrome.coordinator import turns
 
-    said = ""
+    said = NOTHING
     if session.joins():
         c, caller = session.caller(told.agent)
         is_again = told.stop_hook_active == "true"
@@ -88,7 +90,7 @@ def _note_stop(session: Session, told: NoteStop) -> str:
             turns.end(c, caller, why=turns.SILENT)
         if not told.agent_id and (running := _running(told.background_tasks)) is not None:
             turns.end_others(c, caller, running=running)
-    if not said:
+    if said is NOTHING:
         session.note_sign(NoteSign(kind="turn_ended", agent_id=told.agent_id, transcript_path=told.transcript_path))
     return said
 
@@ -109,14 +111,14 @@ def _tell_capsule(session: Session, told: TellCapsule) -> str:
     from trichrome.coordinator import capsules
 
     is_prompt = told.event == "UserPromptSubmit"
-    if (is_prompt and not session.is_new_to_prompts()) or not session.joins():
-        return ""
-    c, caller = session.caller(told.agent)
-    capsule = capsules.capsule(c, caller)
-    if capsule is None:
-        return ""
+    is_told = not is_prompt or session.is_new_to_prompts()
+    capsule = capsules.capsule(*session.caller(told.agent)) if is_told and session.joins() else None
     if told.event == "PreCompact":
-        return _KEEP + capsule
+        return (
+            _KEEP + capsule if capsule else ""
+        )  # whatever is said there becomes part of what the summary is asked for
+    if capsule is None:
+        return NOTHING
     return json.dumps({"hookSpecificOutput": {"hookEventName": told.event, "additionalContext": capsule}})
 
 

@@ -146,10 +146,10 @@ class RouteTask(Arguments):
     files: Texts = ()
 
 
-def _route_task(_call: Call, args: RouteTask) -> Mapping[str, Any]:
+def _route_task(call: Call, args: RouteTask) -> Mapping[str, Any]:
     from trichrome.coordinator import costs
 
-    return costs.route(args.request, args.files)
+    return costs.route(call.coordinator, args.request, args.files)
 
 
 TOOLS: Final[tuple[Tool[Any], ...]] = (
@@ -187,7 +187,8 @@ TOOLS: Final[tuple[Tool[Any], ...]] = (
     Tool("get_status", "Queue, workers, and what needs a human.", GetStatus, _get_status, _LEAD, reads=True),
     Tool(
         "route_task",
-        "Whether a request deserves one agent or a team, which roles, why, at what cost. Creates nothing.",
+        "Whether a request (flags may be in it) deserves one agent or a team: roles, plan, why, at what cost. Creates "
+        "nothing.",
         RouteTask,
         _route_task,
         _LEAD,
