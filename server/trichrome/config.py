@@ -57,6 +57,7 @@ class Config(BaseModel):
         session_processes: how many processes it may run at a time.
         stop_grace_seconds: how long sessions may go on once a stop is wanted.
         restart_backoff_seconds: the pause after a session that failed; it doubles with each further one in a row.
+        edit_gate: whom hooks keep from writing what is not theirs: `workers` of the supervisor, or `all` sessions.
         log_level: what is written to `.trichrome/logs`.
         roles: policy by role; see `trichrome.roles`.
     """
@@ -79,6 +80,7 @@ class Config(BaseModel):
     session_processes: Annotated[int, Field(ge=4, le=65_536)] = 256
     stop_grace_seconds: Annotated[float, Field(ge=0, le=86_400)] = 30.0
     restart_backoff_seconds: Annotated[float, Field(ge=0, le=3_600)] = 1.0
+    edit_gate: Literal["workers", "all"] = "workers"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     roles: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

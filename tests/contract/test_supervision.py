@@ -12,7 +12,7 @@ import pytest
 from tests.support.clocks import ManualClock
 from tests.support.projects import Process, Project, Worker
 
-from trichrome.coordinator import Traces, attempts, liveness, queries, runs, supervision, tasks, waiting
+from trichrome.coordinator import Traces, attempts, costs, liveness, queries, runs, supervision, tasks, waiting
 from trichrome.coordinator.supervision import SessionFacts
 from trichrome.domain import ids
 from trichrome.domain.drafts import Draft
@@ -358,6 +358,22 @@ def test_what_a_session_used_is_kept_and_told(project: Project, green: Worker) -
     )
     assert project.state("t1") == "running"
     assert project.store.differences() == []
+
+
+def test_what_sessions_of_a_role_used_is_what_the_next_are_expected_to_use(project: Project, green: Worker) -> None:
+    attempt = ids.attempt_id(green.take())
+    guessed = costs.route(project.coordinator, "fix the typo")["expected"]
+    for usd in (1.0, 2.0, 6.0):
+        assert costs.learned(project.coordinator) == {}
+        used = {"claude-opus-5-5": {"input": 1000, "output": 200}}
+        supervision.session_ended(project.coordinator, facts(attempt=attempt, usage=used, cost_usd=usd))
+        supervision.session_ended(project.coordinator, facts())  # one that nobody knows the cost of counts nothing
+
+    expected = costs.route(project.coordinator, "fix the typo")["expected"]
+
+    assert "learned" not in guessed
+    assert expected == {"tokens": 1200, "usd": 3.0, "learned": {"green": 3}}
+    assert "learned" not in costs.route(project.coordinator, "where is the config read?")["expected"]
 
 
 def test_a_session_changes_nothing_of_a_task_that_is_over(project: Project, green: Worker) -> None:

@@ -167,7 +167,7 @@ def lead(request: Request) -> Reply:
         return say(f"merged {created[-1]['run']}")
     ready = _ready_roles(request)
     wanted = {role: (int(count), kind) for count, kind, role in _WORKERS.findall(instructions(request))}
-    started = {kind for name, asked in _uses(request) if name == "Agent" for kind in [asked["subagent_type"]]}
+    started = {kind for name, asked in uses(request) if name == "Agent" for kind in [asked["subagent_type"]]}
     starts = [
         call("Agent", {"description": role, "prompt": f"claim_task(role={role})", "subagent_type": kind})
         for role in ready
@@ -193,7 +193,7 @@ def _is_over(request: Request, ref: str) -> bool:
     return ids.get(ref) in ended
 
 
-def _uses(request: Request) -> list[tuple[str, dict[str, Any]]]:
+def uses(request: Request) -> list[tuple[str, dict[str, Any]]]:
     return [
         (block["name"], block["input"])
         for message in request.body["messages"]

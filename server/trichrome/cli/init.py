@@ -28,6 +28,7 @@ MEANING: Final = {
     "session_processes": "How many processes it may run at a time.",
     "stop_grace_seconds": "How long sessions may go on once a stop is wanted.",
     "restart_backoff_seconds": "The pause after a session that failed; it doubles with each further one in a row.",
+    "edit_gate": 'Whom hooks keep from writing what is not theirs: "workers" of the supervisor, or "all" sessions.',
     "log_level": "What is written to .trichrome/logs: debug, info, warning or error.",
 }
 """What each setting means, in a line."""

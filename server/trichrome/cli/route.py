@@ -60,6 +60,8 @@ def _told(answer: Route) -> Iterator[str]:
     expected = answer["expected"]
     yield f"{answer['mode']} ({answer['kind']}, score {answer['score']:g}): {many}"
     yield f"expected: about {expected['tokens']:,} tokens, ${expected['usd']:.2f}"
+    for role, sessions in expected.get("learned", {}).items():
+        yield f"- {role} as its last {counted(sessions, 'session')} here cost on average"
     for reason in answer["reasons"]:
         yield f"- {reason}"
     for problem in answer.get("problems", ()):

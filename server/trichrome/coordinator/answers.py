@@ -283,11 +283,12 @@ class Status(TypedDict, total=False):
     spend_usd: float
 
 
-class Expected(TypedDict):
-    """What routing expects a request to cost."""
+class Expected(TypedDict, total=False):
+    """What routing expects a request to cost; `learned` says from how many sessions of which roles, if from any."""
 
-    tokens: int
-    usd: float
+    tokens: Required[int]
+    usd: Required[float]
+    learned: dict[str, int]
 
 
 class Route(TypedDict, total=False):

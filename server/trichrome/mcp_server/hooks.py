@@ -8,6 +8,7 @@ empty, so that Claude Code goes on as if it were not there.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic
@@ -122,9 +123,40 @@ def _tell_capsule(session: Session, told: TellCapsule) -> str:
     return json.dumps({"hookSpecificOutput": {"hookEventName": told.event, "additionalContext": capsule}})
 
 
+class CheckEdit(_OfAgent):
+    """Arguments of check_edit: what a tool that writes was given; `cwd` is where its paths begin."""
+
+    cwd: str = ""
+    file_path: str = ""
+    notebook_path: str = ""
+    command: str = ""
+
+
+def _check_edit(session: Session, told: CheckEdit) -> str:
+    """Before a tool writes: refuse what is not the agent's to write, with what to do instead."""
+    from trichrome.mcp_server import edits
+
+    if not session.has_gate():
+        return NOTHING
+    project = session.project()
+    ground = edits.ground(project.folder, os.environ)
+    asked = {name: getattr(told, name) for name in ("file_path", "notebook_path", "command")}
+    paths = list(edits.named(**asked, folder=told.cwd or str(ground.root)))
+    said = next(filter(None, map(ground.outside, paths)), None)
+    if said is None and (wanted := edits.inside(paths, ground.root)):
+        from trichrome.coordinator import gate
+
+        said = gate.refusal(*session.caller(told.agent), wanted)
+    if said is None:
+        return NOTHING
+    decision = {"permissionDecision": "deny", "permissionDecisionReason": said}
+    return json.dumps({"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}})
+
+
 HOOKS: Final[Mapping[str, Hook[Any]]] = {
     "note_sign": Hook(NoteSign, _note_sign, is_instant=True),
     "note_stop": Hook(NoteStop, _note_stop),
     "tell_capsule": Hook(TellCapsule, _tell_capsule),
+    "check_edit": Hook(CheckEdit, _check_edit),
 }
 """Every tool for hooks, by name; server/trichrome/hooks/table.py says which hook calls which."""

@@ -66,6 +66,7 @@ class Session:
     _opening: threading.Lock = field(default_factory=threading.Lock)
     _has_looked_back: bool = False
     _was_prompted: bool = False
+    _has_gate: bool | None = None
 
     @property
     def is_open(self) -> bool:
@@ -105,6 +106,21 @@ class Session:
                 if (configuration.project_folder() / configuration.FOLDER / configuration.LOG_FILE).exists():
                     self._project = self._opened(_was_here)
             return self._project is not None
+
+    def has_gate(self) -> bool:
+        """Whether the edit gate is up: for a supervised worker, or for all where the project says so.
+
+        Settings are read once, and only where the project has any.
+        """
+        from trichrome import config as configuration
+
+        if self._has_gate is None:
+            folder = configuration.project_folder()
+            is_for_all = (folder / configuration.FOLDER / "config.toml").exists() and (
+                configuration.load(folder).config.edit_gate == "all"
+            )
+            self._has_gate = is_for_all or bool(os.environ.get("TRICHROME_SUPERVISOR"))
+        return self._has_gate
 
     def is_new_to_prompts(self) -> bool:
         """Whether this is the first prompt that this server hears of."""

@@ -6,6 +6,7 @@ be held against. One process, one lock; nothing outlives it.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -227,6 +228,10 @@ class _Transaction(FoldedTables):
     def spent(self, *, after: int = 0) -> float:
         ended = [each.event for each in self._store.log[after:] if isinstance(each.event, SessionEnded)]
         return sum(event.cost_usd or 0.0 for event in ended)
+
+    def ended_sessions(self, *, limit: int) -> list[Recorded]:
+        ended = (each for each in reversed(self._store.log) if isinstance(each.event, SessionEnded))
+        return list(itertools.islice(ended, limit))
 
     # --- appending ----------------------------------------------------------------------------------------------------
 

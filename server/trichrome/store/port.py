@@ -320,6 +320,10 @@ class Reading(Protocol):
         """What the sessions cost that ended above a position, in US dollars; those of unknown cost count nothing."""
         ...
 
+    def ended_sessions(self, *, limit: int) -> list[Recorded]:
+        """How the sessions ended that ended last, the newest first."""
+        ...
+
     def document(self, name: str) -> str | None:
         """A soft document: what supervisor and commands tell each other."""
         ...

@@ -64,6 +64,9 @@ _SPENT: Final = (
     "select sum(payload ->> '$.cost_usd') from events indexed by events_of_sessions "
     "where kind = 'SessionEnded' and position > ?"
 )
+_ENDED_SESSIONS: Final = (
+    f"{_EVENTS} indexed by events_of_sessions where kind = 'SessionEnded' order by position desc limit ?"
+)
 _SAID: Final = "select kind, schema, payload from events where stream = ? and kind in ({}) order by version"
 _SAID_IN_BRIEF: Final = _SAID.format(", ".join(map(repr, task_log.BRIEF_KINDS)))
 _SAID_IN_REPORTS: Final = _SAID.format(", ".join(map(repr, task_log.REPORT_KINDS)))
@@ -175,6 +178,9 @@ class Transaction(SoftState):
     def spent(self, *, after: int = 0) -> float:
         found = row(self.connection, _SPENT, after)
         return (found[0] or 0.0) if found else 0.0
+
+    def ended_sessions(self, *, limit: int) -> list[Recorded]:
+        return [_recorded(each) for each in rows(self.connection, _ENDED_SESSIONS, limit)]
 
     # --- views --------------------------------------------------------------------------------------------------------
 
