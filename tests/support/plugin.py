@@ -10,7 +10,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def programs(folder: Path, *names: str) -> Path:
     """A folder with nothing but these programs of the machine, for a PATH without the others."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        found = shutil.which(name)
+        found = sys.executable if name == "python3" else shutil.which(name)  # a version manager's would look around
         assert found is not None, name
         (folder / name).symlink_to(Path(found).resolve())
     return folder
@@ -162,9 +163,11 @@ def lead(request: Request) -> Reply:
         return call("create_task", {"tasks": plan(request)})
     if "run" not in created[-1]:
         return say(f"Working alone: {created[-1]}. done alone")
-    waited = request.results_of("wait")
+    waited = [each for each in request.results_of("wait") if isinstance(each, dict)]
     if waited and waited[-1].get("done"):
         return say(f"merged {created[-1]['run']}")
+    if any(result.tool == "Agent" and result.failed for result in request.results) and not _is_idle(request):
+        return worker(request)  # none can be started, so it does their work itself
     ready = _ready_roles(request)
     wanted = {role: (int(count), kind) for count, kind, role in _WORKERS.findall(instructions(request))}
     started = {kind for name, asked in uses(request) if name == "Agent" for kind in [asked["subagent_type"]]}
@@ -179,6 +182,14 @@ def lead(request: Request) -> Reply:
     return sum(starts, say("")) + call("wait", waits) if starts else call("wait", waits)
 
 
+def _is_idle(request: Request) -> bool:
+    """Whether the last claim brought nothing."""
+    claimed = request.results_of("claim_task")
+    reported = request.results_of("report_result")
+    newest = reported[-1].get("claimed", {}) if reported else claimed[-1] if claimed else {"attempt": "none yet"}
+    return newest.get("attempt") is None
+
+
 def _ready_roles(request: Request) -> list[str]:
     """The roles of tasks whose dependencies are over, as far as the lead was told."""
     over = {each["ref"] for each in plan(request) if _is_over(request, each["ref"])}
@@ -189,7 +200,8 @@ def _ready_roles(request: Request) -> list[str]:
 
 def _is_over(request: Request, ref: str) -> bool:
     ids = {each.get("ref"): each["id"] for each in request.results_of("create_task")[-1]["tasks"]}
-    ended = {each["id"] for waited in request.results_of("wait") for each in waited.get("changed", ())}
+    answers = [each for each in request.results_of("wait") if isinstance(each, dict)]
+    ended = {each["id"] for waited in answers for each in waited.get("changed", ())}
     return ids.get(ref) in ended
 
 
@@ -203,9 +215,13 @@ def uses(request: Request) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def worker(request: Request, *, found: Callable[[str], str] = "found {}".format) -> Reply:
-    """Claim what its role is for, report it, and go on until there is nothing to do."""
-    role = re.search(r"claim_task\(role=\"?([\w-]+)", "\n".join(request.prompts))
+def worker(request: Request) -> Reply:
+    """Claim what its role is for, report it, and go on until there is nothing to do.
+
+    A terminal that joined claims anew each time, with its role; a subagent has its role from its hook.
+    """
+    has_joined = "is a worker of Trichrome now" in "\n".join(request.prompts)
+    role = re.search(r"(?:claim_task\(role=\"?|of this role: )([a-z][\w-]*)", "\n".join(request.prompts))
     claims = [
         *request.results_of("claim_task"),
         *(each.get("claimed", {}) for each in request.results_of("report_result")),
@@ -218,8 +234,8 @@ def worker(request: Request, *, found: Callable[[str], str] = "found {}".format)
     if len(attempts) > reported:
         task = next(each["task"] for each in claims if each.get("attempt") == attempts[-1])
         outcome = "approved" if task["kind"] == "review" and "reviews" in task else "completed"
-        summary = found(attempts[-1])
-        return call(
-            "report_result", {"attempt": attempts[-1], "outcome": outcome, "summary": summary, "claim_next": True}
-        )
+        told = {"attempt": attempts[-1], "outcome": outcome, "summary": f"found {attempts[-1]}"}
+        return call("report_result", {**told, **({} if has_joined else {"claim_next": True})})
+    if has_joined and asked == reported:
+        return call("claim_task", {**({"role": role[1]} if role else {}), "wait_seconds": 20})
     return say(f"nothing to do after {reported} of {asked}")
