@@ -59,6 +59,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Setting up": {
         "demo": "demo",
         "init": "init",
+        "integrate": "integrate",
         "doctor": "doctor",
         "mcp": "mcp",
         "version": "version",
