@@ -35,6 +35,7 @@ FAMILIES: Final = (
     "size",
     "crowd",
     "start",
+    "hooks",
     "waking",
     "rescue",
     "makespan",

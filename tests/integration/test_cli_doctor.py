@@ -1,5 +1,6 @@
 """`trichrome doctor`: whatever is broken, it reports and does not break."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -278,3 +279,137 @@ def test_a_store_in_memory_and_variables_that_nothing_reads_are_warnings(shell: 
     assert "would be kept" in warned["store"]["advice"]
     assert warned["variables"]["found"] == "TRICHROME_DURABILTY is read by nothing"
     assert warned["variables"]["advice"] == "Did you mean TRICHROME_DURABILITY?"
+
+
+# --- around Claude Code -----------------------------------------------------------------------------------------------
+
+OURS = {"command": "trichrome", "args": ["mcp"]}
+
+
+class Home:
+    """A home with files of Claude Code, a `claude` that tells its version, and a project beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.shell = Shell(folder)
+        self.folder = folder / "home"
+        (self.folder / ".claude").mkdir(parents=True)
+        (folder / "bin").mkdir()
+        self.path = folder / "bin"
+        self.claude("2.1.330")
+
+    def claude(self, version: str) -> None:
+        (self.path / "claude").write_text(f"#!/bin/sh\necho '{version} (Claude Code)'\n")
+        (self.path / "claude").chmod(0o755)
+
+    def state(self, **said: Any) -> None:
+        (self.folder / ".claude.json").write_text(json.dumps(said))
+
+    def settings(self, **said: Any) -> None:
+        (self.folder / ".claude" / "settings.json").write_text(json.dumps(said))
+
+    def checks(self, **env: str) -> dict[str, Any]:
+        """What doctor says is not well, by the check's name."""
+        kept = {"HOME": str(self.folder), "PATH": f"{self.path}{os.pathsep}{os.environ['PATH']}"}
+        ended = self.shell.run("doctor", "--json", env={**kept, **env})
+        assert ended.code == 0, ended.out + ended.err
+        return {each["name"]: each for each in ended.answer["checks"] if each["state"] != "ok"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_session_with_the_plugin_a_login_and_nothing_in_the_way_is_well(home: Home) -> None:
+    home.settings(enabledPlugins={"trichrome@trichrome": True})
+
+    assert home.checks(ANTHROPIC_API_KEY="sk-ant-secret") == {}
+
+
+def test_no_secret_is_printed(home: Home) -> None:
+    ended = home.shell.run("doctor", "--json", env={"HOME": str(home.folder), "ANTHROPIC_API_KEY": "sk-ant-secret"})
+
+    assert "sk-ant-secret" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("state", "settings", "name", "told"),
+    [
+        ({}, {}, "registration", "not registered"),
+        ({}, {"enabledPlugins": {"trichrome@trichrome": False}}, "registration", "is disabled"),
+        (
+            {"mcpServers": {"trichrome": OURS}},
+            {"enabledPlugins": {"trichrome@x": True}},
+            "registration",
+            "server, user scope; plugin trichrome@x",
+        ),
+        ({"mcpServers": {"trichrome": {"command": "colours", "args": []}}}, {}, "other server", "another program"),
+        ({}, {"disableAllHooks": True}, "hooks", "disableAllHooks"),
+        ({}, {"permissions": {"deny": ["Bash", "mcp__trichrome__*"]}}, "permissions", "mcp__trichrome__*"),
+        ({}, {"availableModels": ["sonnet"]}, "models", "haiku, opus"),
+        ({}, {}, "login", "none seen"),
+    ],
+)
+def test_what_is_in_the_way_is_named(
+    home: Home, state: dict[str, Any], settings: dict[str, Any], name: str, told: str
+) -> None:
+    home.state(**state)
+    home.settings(**settings)
+
+    found = home.checks()[name]
+
+    assert told in found["found"]
+    assert found["advice"]
+
+
+def test_stronger_registration_is_named_where_there_are_two(home: Home) -> None:
+    here = {str(home.shell.folder.resolve()): {"mcpServers": {"trichrome": OURS}}}
+    home.state(mcpServers={"trichrome": OURS}, projects=here)
+
+    assert "The one of local scope wins" in home.checks()["registration"]["advice"]
+
+
+def test_plugin_of_another_version_is_named(home: Home) -> None:
+    home.settings(enabledPlugins={"trichrome@trichrome": True})
+    plugins = home.folder / ".claude" / "plugins"
+    plugins.mkdir()
+    copies = {"trichrome@trichrome": [{"version": "0.0.1"}]}
+    (plugins / "installed_plugins.json").write_text(json.dumps({"version": 2, "plugins": copies}))
+
+    assert "is 0.0.1, this program is" in home.checks()["plugin version"]["found"]
+
+
+def test_claude_that_is_older_than_what_was_tried_is_named(home: Home) -> None:
+    home.claude("2.1.20")
+
+    assert "claude update" in home.checks()["claude"]["advice"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("CLAUDE_CODE_SUBAGENT_MODEL", "haiku", "subagent model"),
+        ("ANTHROPIC_DEFAULT_HAIKU_MODEL", "claude-opus-5-5", "model alias"),
+        ("ENABLE_TOOL_SEARCH", "false", "tool search"),
+    ],
+)
+def test_variable_that_changes_what_roles_get_is_named(home: Home, variable: str, value: str, name: str) -> None:
+    assert name in home.checks(**{variable: value})
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"mcpServers": 7, "projects": [], "enabledPlugins": "x"}', "\ufeff{}"]
+)
+def test_files_of_other_programs_that_say_nothing_break_nothing(home: Home, content: str) -> None:
+    for path in (".claude.json", ".claude/settings.json"):
+        (home.folder / path).write_text(content, encoding="utf-8")
+
+    assert home.checks()["registration"]["state"] == "warn"
+
+
+def test_python_that_hooks_cannot_use_is_named(home: Home) -> None:
+    home.settings(enabledPlugins={"trichrome@trichrome": True})
+    (home.path / "python3").write_text("#!/bin/sh\necho 3.8\n")
+    (home.path / "python3").chmod(0o755)
+
+    assert "3.8" in home.checks()["hooks' python"]["found"]

@@ -68,10 +68,10 @@ def _lack() -> str | None:
 
 
 def _agents() -> dict[str, str]:
-    """The subagents of the plugin, by role."""
-    from trichrome.roles import SHIPPED
+    """The subagents of the plugin, by role: those that take a kind by themselves without any settings."""
+    from trichrome.domain.routing import KINDS
 
-    return {role: f"{PLUGIN}{role}" for role in SHIPPED} if "CLAUDE_PLUGIN_ROOT" in os.environ else {}
+    return {role: f"{PLUGIN}{role}" for role in KINDS.values()} if "CLAUDE_PLUGIN_ROOT" in os.environ else {}
 
 
 def _theirs(command: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mcp_types as types
 
-from trichrome.domain import orchestration
 from trichrome.domain.text import clean
 from trichrome.errors import InvalidError
 from trichrome.mcp_server.session import Session
@@ -33,6 +32,8 @@ def get(session: Session, name: str, arguments: dict[str, str] | None) -> types.
     if name == "orchestrate":
         if not given.get("request"):
             raise InvalidError("request is missing. Say what is wanted.", field="request")
+        from trichrome.domain import orchestration
+
         text = orchestration.lead(clean(given["request"]))
     else:
         text = session.roles().read(name).prompt

@@ -26,8 +26,6 @@ from opentelemetry import trace
 from trichrome import logs
 from trichrome.errors import ErrorFacts, NotFoundError, NotPermittedError, TrichromeError
 from trichrome.mcp_server import prompts, resources, tools
-from trichrome.mcp_server.agents import Agent
-from trichrome.mcp_server.hooks import HOOKS, Hook
 from trichrome.mcp_server.registry import Call, Tool, Toolset
 from trichrome.mcp_server.session import Session
 from trichrome.mcp_server.threads import Threads
@@ -37,6 +35,8 @@ from trichrome.version import VERSION
 if TYPE_CHECKING:
     from trichrome.coordinator import Caller, Coordinator
     from trichrome.coordinator.messages import Inbox
+    from trichrome.mcp_server.agents import Agent
+    from trichrome.mcp_server.hooks import Hook
 
 INSTRUCTIONS: Final = """\
 Trichrome lets several Claude instances work on one request: blue searches, green writes code, red reviews.
@@ -127,6 +127,8 @@ class Serving:
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Run a tool; a refusal is an answer that says what to do instead."""
+        from trichrome.mcp_server.hooks import HOOKS
+
         self._meet(ctx)
         try:
             if params.name in HOOKS and TOOL_USE not in (params.meta or {}):

@@ -15,7 +15,8 @@ def doctor(as_json: Json = False) -> None:
 
     Exits with 1 when a check fails; warnings alone are no failure.
     """
-    from trichrome.cli.doctor.checks import Visit, examine
+    from trichrome.cli.doctor.checks import examine
+    from trichrome.cli.doctor.report import Visit
 
     visit = Visit()
     checks = examine(visit)

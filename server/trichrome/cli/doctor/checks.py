@@ -9,23 +9,18 @@ from __future__ import annotations
 import difflib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Required, TypedDict
+from typing import Final
 
-from trichrome.cli.doctor import places
+from trichrome.cli.doctor import claude, places
+from trichrome.cli.doctor.report import Check, Setting, Visit, check
 from trichrome.cli.output import counted, one_line
 from trichrome.cli.project import MEMORY, UPGRADE
 from trichrome.errors import StoreDamagedError, StoreTooNewError, TrichromeError
 from trichrome.version import VERSION
-
-if TYPE_CHECKING:
-    from trichrome.bootstrap import Project
 
 _DAMAGED: Final = (
     "`trichrome repair --log` tells what can be saved; with `--yes` it makes a new log of that. The damaged file is "
@@ -48,41 +43,6 @@ _LONG_SECONDS: Final = 24 * 3600.0
 _VERSION_SECONDS: Final = 15.0
 
 
-class Check(TypedDict, total=False):
-    """One line of the doctor's report."""
-
-    name: Required[str]
-    state: Required[Literal["ok", "warn", "fail"]]
-    found: Required[str]
-    advice: str
-
-
-class Setting(TypedDict, total=False):
-    """One setting with its value and where that came from: flag, environment, file or default."""
-
-    name: str
-    value: object
-    source: str
-    variable: str
-
-
-@dataclass
-class Visit:
-    """What is known so far; a later check builds on what an earlier one found."""
-
-    folder: Path | None = None
-    project: Project | None = None
-    settings: list[Setting] = field(default_factory=list)
-
-    @property
-    def log(self) -> Path | None:
-        """The log's file, where there is one that this user may see."""
-        from trichrome.config import FOLDER, LOG_FILE
-
-        path = None if self.folder is None else self.folder / FOLDER / LOG_FILE
-        return path if path is not None and os.path.exists(path) else None  # noqa: PTH110 - Path.exists may raise
-
-
 def examine(visit: Visit) -> list[Check]:
     """Run every check that applies, in order."""
     checks = [check for look in _CHECKS for check in _guarded(look, visit)]
@@ -100,43 +60,36 @@ def _guarded(look: Callable[[Visit], Iterator[Check]], visit: Visit) -> list[Che
         found.append(_refused(name, error))
     except Exception as error:  # noqa: BLE001  a check that breaks is a finding, and the others are still wanted
         told = one_line(f"{type(error).__name__}: {error}", most=200)
-        found.append(_check(name, "fail", f"this check broke: {told}", _DAMAGED if visit.log else None))
+        found.append(check(name, "fail", f"this check broke: {told}", _DAMAGED if visit.log else None))
     return found
-
-
-def _check(name: str, state: Literal["ok", "warn", "fail"], found: str, advice: str | None = None) -> Check:
-    check: Check = {"name": name, "state": state, "found": found}
-    if advice is not None and state != "ok":
-        check["advice"] = advice
-    return check
 
 
 def _refused(name: str, error: TrichromeError) -> Check:
     match error:
         case StoreTooNewError():
-            return _check(name, "fail", error.message, UPGRADE)
+            return check(name, "fail", error.message, UPGRADE)
         case StoreDamagedError():
-            return _check(name, "fail", error.message, _DAMAGED)
+            return check(name, "fail", error.message, _DAMAGED)
         case _:
-            return _check(name, "fail", error.message, "Mend it as the message says.")
+            return check(name, "fail", error.message, "Mend it as the message says.")
 
 
 # --- the program ------------------------------------------------------------------------------------------------------
 
 
 def _python(_visit: Visit) -> Iterator[Check]:
-    yield _check("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield check("python", "ok", f"{platform.python_version()} at {sys.executable}")
 
 
 def _trichrome(_visit: Visit) -> Iterator[Check]:
-    yield _check("trichrome", "ok", f"{VERSION} in {Path(__file__).resolve().parents[2]}")
+    yield check("trichrome", "ok", f"{VERSION} in {Path(__file__).resolve().parents[2]}")
 
 
 def _sqlite(_visit: Visit) -> Iterator[Check]:
     from trichrome.store.sqlite.facts import library
 
     version, is_safe = library()
-    yield _check(
+    yield check(
         "sqlite",
         "ok" if is_safe else "fail",
         f"{version}, carried by apsw",
@@ -149,7 +102,7 @@ def _sqlite(_visit: Visit) -> Iterator[Check]:
 
 def _project(visit: Visit) -> Iterator[Check]:
     visit.folder, why = places.project()
-    yield _check("project", "ok", f"{visit.folder}: {why}")
+    yield check("project", "ok", f"{visit.folder}: {why}")
 
 
 def _settings(visit: Visit) -> Iterator[Check]:
@@ -164,9 +117,9 @@ def _settings(visit: Visit) -> Iterator[Check]:
             setting["variable"] = PREFIX + name.upper()
         visit.settings.append(setting)
     changed = sum(setting["source"] != "default" for setting in visit.settings)
-    yield _check("settings", "ok", f"{changed or 'none'} of {len(visit.settings)} differ from the defaults")
+    yield check("settings", "ok", f"{changed or 'none'} of {len(visit.settings)} differ from the defaults")
     if loaded.config.store == "memory":
-        yield _check("store", "warn", "memory", MEMORY)
+        yield check("store", "warn", "memory", MEMORY)
 
 
 def _variables(_visit: Visit) -> Iterator[Check]:
@@ -178,7 +131,7 @@ def _variables(_visit: Visit) -> Iterator[Check]:
         if said != name and said not in known:
             close = difflib.get_close_matches(said, known, n=1)
             advice = f"Did you mean {PREFIX}{close[0]}?" if close else "Unset it, or see the settings below."
-            yield _check("variables", "warn", f"{one_line(name, most=80)} is read by nothing", advice)
+            yield check("variables", "warn", f"{one_line(name, most=80)} is read by nothing", advice)
 
 
 def _roles(visit: Visit) -> Iterator[Check]:
@@ -190,7 +143,7 @@ def _roles(visit: Visit) -> Iterator[Check]:
     roles = load_roles(visit.folder, load(visit.folder).config.roles)
     for name in roles.names:
         roles.read(name)
-    yield _check("roles", "ok", ", ".join(roles.names))
+    yield check("roles", "ok", ", ".join(roles.names))
 
 
 def _folder(visit: Visit) -> Iterator[Check]:
@@ -202,7 +155,7 @@ def _folder(visit: Visit) -> Iterator[Check]:
     place = folder if folder.exists() else visit.folder
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         refused = "written" if os.access(place, os.R_OK | os.X_OK) else "read"
-        yield _check(
+        yield check(
             "folder",
             "fail",
             f"{place} cannot be {refused}",
@@ -210,12 +163,12 @@ def _folder(visit: Visit) -> Iterator[Check]:
         )
         return
     if place != folder:
-        yield _check("folder", "ok", f"{folder} is not there yet; the first command makes it")
+        yield check("folder", "ok", f"{folder} is not there yet; the first command makes it")
         return
     open_folder(visit.folder)
     mode = folder.stat().st_mode & 0o777
     is_private = not mode & 0o077
-    yield _check(
+    yield check(
         "folder",
         "ok" if is_private else "warn",
         f"{folder}, mode {mode:04o}, not tracked by git",
@@ -227,7 +180,7 @@ def _file_system(visit: Visit) -> Iterator[Check]:
     if visit.folder is None:
         return
     kind, is_network = places.file_system(visit.folder)
-    yield _check(
+    yield check(
         "file system",
         "warn" if is_network else "ok",
         kind or "unknown",
@@ -242,21 +195,21 @@ def _file_system(visit: Visit) -> Iterator[Check]:
 def _log(visit: Visit) -> Iterator[Check]:
     if visit.log is None:
         if visit.folder is not None and places.is_open(visit.folder):
-            yield _check("log", "ok", "none yet; the first command makes it")
+            yield check("log", "ok", "none yet; the first command makes it")
         return
     from trichrome.bootstrap import open_project
     from trichrome.store.sqlite.facts import counts, damage, form, missing
 
     if faults := damage(visit.log):
         told = one_line("; ".join(faults[:_SHOWN]), most=_TOLD)
-        yield _check("log", "fail", f"{visit.log} is damaged", f"{_DAMAGED} What was found: {told}")
+        yield check("log", "fail", f"{visit.log} is damaged", f"{_DAMAGED} What was found: {told}")
         return
     if lack := missing(visit.log):
-        yield _check("log", "fail", f"{visit.log} lacks what it should have: {'; '.join(lack[:_SHOWN])}", _VIEWS_DIFFER)
+        yield check("log", "fail", f"{visit.log} lacks what it should have: {'; '.join(lack[:_SHOWN])}", _VIEWS_DIFFER)
         return
     visit.project = open_project(visit.folder)
     events, tasks = counts(visit.log)
-    yield _check(
+    yield check(
         "log", "ok", f"{visit.log}, form {form(visit.log)}, {counted(events, 'event')}, {counted(tasks, 'task')}"
     )
 
@@ -274,8 +227,8 @@ def _views(visit: Visit) -> Iterator[Check]:
 
 def _compared(name: str, differences: list[str], well: str, advice: str) -> Check:
     if not differences:
-        return _check(name, "ok", well)
-    return _check(name, "fail", f"{len(differences)} differ: {'; '.join(differences[:_SHOWN])}", advice)
+        return check(name, "ok", well)
+    return check(name, "fail", f"{len(differences)} differ: {'; '.join(differences[:_SHOWN])}", advice)
 
 
 def _wal(visit: Visit) -> Iterator[Check]:
@@ -285,7 +238,7 @@ def _wal(visit: Visit) -> Iterator[Check]:
 
     wal = wal_of(visit.log)
     size = wal.stat().st_size if wal.exists() else 0
-    yield _check(
+    yield check(
         "wal",
         "ok" if size < _LARGE_WAL_BYTES else "warn",
         f"{size / 1024 / 1024:.1f} MiB",
@@ -301,7 +254,7 @@ def _backups(visit: Visit) -> Iterator[Check]:
 
     kept = found(folder_of(visit.log))
     if not kept:
-        yield _check(
+        yield check(
             "backups", "warn" if _is_worth_a_backup(visit) else "ok", "none yet", "`trichrome backup` makes one."
         )
         return
@@ -309,7 +262,7 @@ def _backups(visit: Visit) -> Iterator[Check]:
     faults = verify(newest)
     events = counted(newest.events, "event")
     told = f"{len(kept)}, the newest {lasting(time.time() - newest.made_at)} old, with {events}"
-    yield _check(
+    yield check(
         "backups",
         "warn" if faults else "ok",
         f"{told}: {'it is damaged' if faults else 'it opens, and is whole'}",
@@ -335,48 +288,12 @@ def _workers(visit: Visit) -> Iterator[Check]:
     workers = queries.status(visit.project.coordinator)["workers"]
     lost = [worker["worker"] for worker in workers if worker["state"] in {"suspect", "gone"}]
     told = ", ".join(f"{worker['worker']} ({worker['state']})" for worker in workers) or "none connected"
-    yield _check(
+    yield check(
         "workers",
         "warn" if lost else "ok",
         told,
         f"{', '.join(lost)} cannot be seen working; `trichrome status` shows the attempts.",
     )
-
-
-# --- Claude Code ------------------------------------------------------------------------------------------------------
-
-
-def _claude(_visit: Visit) -> Iterator[Check]:
-    binary = shutil.which("claude")
-    if binary is None:
-        yield _check(
-            "claude",
-            "warn",
-            "not on the PATH",
-            "Claude workers need Claude Code (https://claude.com/claude-code); the demo does not.",
-        )
-        return
-    asked = subprocess.run(
-        [binary, "--version"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_VERSION_SECONDS,
-        check=False,
-    )
-    is_well = asked.returncode == 0
-    told = one_line(asked.stdout if is_well else asked.stderr, most=80)
-    yield _check("claude", "ok" if is_well else "warn", f"{told} at {binary}", "`claude --version` does not answer.")
-
-
-def _subagent_model(_visit: Visit) -> Iterator[Check]:
-    if model := os.environ.get("CLAUDE_CODE_SUBAGENT_MODEL"):
-        yield _check(
-            "subagent model",
-            "warn",
-            f"CLAUDE_CODE_SUBAGENT_MODEL={model}",
-            "It overrides the model of every role that runs as a subagent: unset it to let blue, green and red differ.",
-        )
 
 
 _CHECKS: Final = (
@@ -394,6 +311,5 @@ _CHECKS: Final = (
     _wal,
     _backups,
     _workers,
-    _claude,
-    _subagent_model,
+    *claude.LOOKS,
 )

@@ -7,11 +7,11 @@ that folder and allowed the server in Claude Code: a cloned repository starts no
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from trichrome.runners.claude_code import configured
 
 
 def wanted(tools: Iterable[str], project: Path) -> dict[str, Any]:
@@ -27,38 +27,19 @@ def wanted(tools: Iterable[str], project: Path) -> dict[str, Any]:
 
 def _configured(project: Path) -> dict[str, Any]:
     """Every server that Claude Code would have here; one of this folder hides one of the user's."""
-    folder = os.environ.get("CLAUDE_CONFIG_DIR")
-    user = _read((Path(folder) if folder else Path.home()) / ".claude.json")
-    here = _table(_table(user, "projects"), str(project.resolve()))
-    shared = _table(_read(project / ".mcp.json"), "mcpServers")
-    return {**_table(user, "mcpServers"), **_accepted(shared, here, project), **_table(here, "mcpServers")}
+    user = configured.read(configured.state())
+    here = configured.table(user, "projects", str(project.resolve()))
+    shared = configured.table(configured.read(project / ".mcp.json"), "mcpServers")
+    own, local = configured.table(user, "mcpServers"), configured.table(here, "mcpServers")
+    return {**own, **_accepted(shared, here, project), **local}
 
 
 def _accepted(shared: Mapping[str, Any], here: Mapping[str, Any], project: Path) -> dict[str, Any]:
     """Those of the project's servers that its user said yes to."""
     if here.get("hasTrustDialogAccepted") is not True:
         return {}
-    answers = [here, _read(project / ".claude" / "settings.local.json")]
-    yes = {name for answer in answers for name in _names(answer, "enabledMcpjsonServers")}
-    no = {name for answer in answers for name in _names(answer, "disabledMcpjsonServers")}
+    answers = [here, configured.read(project / ".claude" / "settings.local.json")]
+    yes = {name for answer in answers for name in configured.names(answer, "enabledMcpjsonServers")}
+    no = {name for answer in answers for name in configured.names(answer, "disabledMcpjsonServers")}
     is_all = any(answer.get("enableAllProjectMcpServers") is True for answer in answers)
     return {name: server for name, server in shared.items() if name not in no and (is_all or name in yes)}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of another program; nothing where there is none."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _table(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _names(document: Mapping[str, Any], key: str) -> list[str]:
-    value = document.get(key)
-    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
