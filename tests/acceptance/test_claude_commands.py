@@ -90,6 +90,14 @@ def test_command_with_the_flag_is_planned_claimed_reported_and_merged(place: Pla
     assert answer == "merged r1"
 
 
+def test_bare_name_that_is_claude_code_s_own_orchestrates_too(place: Place) -> None:
+    answer, first = run(place, "/review the login --multi-agent")
+
+    assert FIRST_WORDS["review"] not in "\n".join(first.prompts), "Claude Code's own text"
+    assert instructions(first).startswith("Trichrome orchestration")
+    assert answer == "merged r1"
+
+
 def test_single_beats_multi_agent_and_the_variable(place: Place) -> None:
     answer, first = run(replace(place, env={"CLAUDE_MULTI_AGENT": "true"}), "/fix everything everywhere --single")
 

@@ -201,6 +201,11 @@ def test_client_that_does_not_tell_what_runs_ends_nothing(session: Server) -> No
 # --- the capsule ------------------------------------------------------------------------------------------------------
 
 
+def prompted(server: Server, prompt: str = "go on") -> str:
+    said = hook(server, "note_prompt", prompt=prompt)
+    return json.loads(said)["hookSpecificOutput"]["additionalContext"] if said else ""
+
+
 def capsule(server: Server, event: str, agent: str = "", **more: str) -> str:
     return hook(server, "tell_capsule", event=event, agent_id=agent, **more)
 
@@ -236,9 +241,9 @@ def test_session_that_goes_on_under_a_new_server_is_told_at_its_first_prompt_alo
     session.process.wait()
     second = start(tmp_path, name="claude-code", variables=SESSION)
 
-    first, later = capsule(second, "UserPromptSubmit"), capsule(second, "UserPromptSubmit")
+    first, later = prompted(second), prompted(second)
 
-    assert "You lead r1" in json.loads(first)["hookSpecificOutput"]["additionalContext"]
+    assert "You lead r1" in first
     assert later == ""
 
 
@@ -250,11 +255,27 @@ def test_hooks_of_a_session_that_never_uses_the_project_leave_no_trace(
         shell.create("look")
     session = start(shell.folder, name="claude-code", variables=SESSION)
 
-    said = [capsule(session, "UserPromptSubmit"), stop(session), stop(session, "a1"), capsule(session, "PreCompact")]
+    said = [prompted(session), stop(session), stop(session, "a1"), capsule(session, "PreCompact")]
 
     assert said == ["", "", "", ""]
     assert (shell.folder / ".trichrome").exists() is has_log
     assert not has_log or shell.json("status")["workers"] == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_told"),
+    [
+        ("/review the login --multi-agent", True),
+        ("/review the login", False),
+        ("/search the login --multi-agent", False),  # a command of the plugin has a hook of its own
+        ("please /review --multi-agent", False),
+        ("", False),
+    ],
+)
+def test_command_of_claude_code_that_we_have_too_gets_its_instructions(
+    session: Server, prompt: str, *, is_told: bool
+) -> None:
+    assert prompted(session, prompt).startswith("Trichrome orchestration") is is_told
 
 
 def test_capsule_is_short_and_quotes_agents_on_one_line(session: Server) -> None:
@@ -271,7 +292,7 @@ def test_capsule_is_short_and_quotes_agents_on_one_line(session: Server) -> None
 
 
 def test_model_that_calls_a_tool_of_the_hooks_is_told_there_is_none(session: Server) -> None:
-    for name in ("note_sign", "note_stop", "tell_capsule"):
+    for name in ("note_sign", "note_stop", "note_prompt", "tell_capsule", "check_edit"):
         answer = session.result("tools/call", {"name": name, "arguments": {}, "_meta": {"claudecode/toolUseId": "x"}})
 
         assert answer["structuredContent"]["error"]["code"] == "not_found"

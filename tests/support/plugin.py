@@ -123,14 +123,15 @@ def copied(folder: Path, *, without: Sequence[str] = ()) -> Path:
 
 # --- a model that follows its instructions ----------------------------------------------------------------------------
 
+_ADDED = re.compile(r"(?:UserPromptExpansion|UserPromptSubmit) hook additional context: (?=Trichrome)")
 _PLAN = re.compile(r"^\[\{.*\}\]$", re.MULTILINE)
 _WORKERS = re.compile(r'(\d+) of subagent_type "([^"]+)" for ([\w-]+)')
 
 
 def instructions(request: Request) -> str:
     """What Trichrome added to the conversation; empty for nothing."""
-    at = request.system.rfind("UserPromptExpansion hook additional context: Trichrome")
-    return request.system[at:].partition("additional context: ")[2] if at >= 0 else ""
+    found = list(_ADDED.finditer(request.system))
+    return request.system[found[-1].end() :] if found else ""
 
 
 def plan(request: Request) -> list[dict[str, Any]]:

@@ -71,6 +71,30 @@ def test_parts_are_named_to_those_who_do_them() -> None:
     assert [each.instructions.rpartition(": ")[2] for each in tasks] == ["src/api/", "src/store/", "src/web/"]
 
 
+def test_paths_that_a_part_consists_of_are_its_files() -> None:
+    changing = planned("fix a.py, b.py and c.py --multi-agent", "fix")
+    looking = planned("search a.py, b.py and c.py --multi-agent", "search")
+
+    assert [each.files for each in changing if each.kind == "fix"] == [("a.py",), ("b.py",), ("c.py",)]
+    assert all(not each.files for each in looking)
+
+
+def test_focus_is_told_to_everybody() -> None:
+    assert all(
+        "Above all: security" in each.instructions for each in planned("the login --multi-agent --focus security")
+    )
+
+
+def test_role_that_is_asked_for_by_name_has_a_task() -> None:
+    request, kinds = parse("implement a form --multi-agent --persona-purple"), {**KINDS, "document": "purple"}
+
+    tasks = plan(request, route(request, kinds=kinds), kinds=kinds)
+
+    (named,) = [each for each in tasks if each.role == "purple"]
+    assert named.kind == "document"
+    assert set(named.depends_on) == {each.ref for each in tasks} - {named.ref}
+
+
 def test_long_request_is_shortened_in_each_task() -> None:
     tasks = planned(f"search {'words ' * 5000} --multi-agent")
 

@@ -7,11 +7,12 @@ is; it has no cycle; one agent alone has none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trichrome.domain.requests import Request
 from trichrome.domain.routing import KINDS, LOOKING, Routing
+from trichrome.domain.wording import paths
 
 MOST_CHARS: Final = 2_000
 """How much of a request each task quotes: the plan is in the conversation of the lead, once a task."""
@@ -42,6 +43,7 @@ class Planned:
         ref: what siblings call it.
         depends_on: refs of what must be completed first.
         review: the role that judges its result.
+        files: paths that it will change, as far as the request names them.
     """
 
     ref: str
@@ -50,6 +52,7 @@ class Planned:
     instructions: str
     depends_on: tuple[str, ...] = ()
     review: str | None = None
+    files: tuple[str, ...] = ()
 
     def draft(self) -> dict[str, Any]:
         """The task as `create_task` takes it, without what says nothing."""
@@ -63,6 +66,8 @@ class Planned:
             draft["depends_on"] = list(self.depends_on)
         if self.review is not None:
             draft["review"] = self.review
+        if self.files:
+            draft["files"] = list(self.files)
         return draft
 
 
@@ -78,6 +83,7 @@ def plan(request: Request, routing: Routing, *, kinds: Mapping[str, str] = KINDS
         return ()
     planner = _Planner(request, routing, kinds)
     made = tuple(planner.looking() if routing.kind in LOOKING else planner.changing())
+    made += tuple(planner.named(made))
     return tuple(_chained(made)) if request.flags.order == "sequential" else made
 
 
@@ -114,6 +120,13 @@ class _Planner:
             yield self._task("t1", "test", self.kinds.get("test", "green"), _TESTS, "", refs)
             yield self._task("r1", "review", judge, _JUDGE, "", (*refs, "t1"))
 
+    def named(self, made: Sequence[Planned]) -> Iterator[Planned]:
+        """A task for each role that was asked for by name and has none: a kind of its own, on what the others did."""
+        busy = {each.role for each in made} | {each.review for each in made}
+        for number, role in enumerate((each for each in self.routing.roles if each not in busy), 1):
+            kind = next((kind for kind, taker in self.kinds.items() if taker == role), "analyze")
+            yield self._task(f"n{number}", kind, role, self._orders(kind), "", tuple(each.ref for each in made))
+
     def _each(
         self,
         kind: str,
@@ -128,7 +141,13 @@ class _Planner:
         role = self.kinds.get(kind) or next(iter(self.routing.roles))
         for number, part in enumerate(parts, 1):
             shown = part if len(self.routing.parts) > 1 and len(parts) > 1 else ""
-            yield self._task(f"{letter}{number}", kind, role, orders, shown, depends_on, review)
+            task = self._task(f"{letter}{number}", kind, role, orders, shown, depends_on, review)
+            yield task if kind in LOOKING else replace(task, files=self._files(shown))
+
+    def _files(self, part: str) -> tuple[str, ...]:
+        """The paths that a part consists of; none where it is more than paths, since tests and others may change."""
+        names = [each for each in part.split(", ") if each]
+        return tuple(names) if set(names) <= set(paths(part)) else ()
 
     @staticmethod
     def _orders(kind: str) -> str:
@@ -147,7 +166,8 @@ class _Planner:
         text = self.request.text
         quoted = text if len(text) <= MOST_CHARS else f"{text[:MOST_CHARS]} [... shortened]"
         yours = f"\nYour part of it: {part[:MOST_CHARS]}" if part else ""
-        return Planned(ref, kind, role, f"{orders}.\nThe request: {quoted}{yours}", depends_on, review)
+        focus = f"\nAbove all: {self.request.flags.focus}" if self.request.flags.focus else ""
+        return Planned(ref, kind, role, f"{orders}.\nThe request: {quoted}{yours}{focus}", depends_on, review)
 
 
 def _chained(tasks: Sequence[Planned]) -> Iterator[Planned]:
@@ -155,5 +175,5 @@ def _chained(tasks: Sequence[Planned]) -> Iterator[Planned]:
     before: tuple[str, ...] = ()
     for task in tasks:
         needed = tuple(dict.fromkeys((*task.depends_on, *before)))
-        yield Planned(task.ref, task.kind, task.role, task.instructions, needed, task.review)
+        yield replace(task, depends_on=needed)
         before = (task.ref,)

@@ -13,6 +13,8 @@ import sys
 
 OURS = ("search", "implement", "analyze", "review", "fix", "orchestrate")
 """The commands that route; `team` and `join` do one thing each."""
+CLAUDE_CODE_S_OWN = ("review",)
+"""Those whose bare name is a command of Claude Code, which has no expansion: a prompt shows them."""
 PLUGIN = "trichrome:"
 SUPERCLAUDE = "sc:"
 _YES = ("1", "true", "yes", "on")
@@ -25,30 +27,46 @@ def main() -> None:
     """Answer the hook on standard input."""
     told = json.load(sys.stdin)
     name, arguments = str(told.get("command_name", "")), str(told.get("command_args", ""))
-    variable = os.environ.get("CLAUDE_MULTI_AGENT")
-    asked = None if not variable else variable.strip().lower() in _YES
-    command = name.removeprefix(PLUGIN)
-    is_meant = command in OURS or command.startswith(SUPERCLAUDE)
-    if not is_meant or not (asked or any(dash in arguments for dash in _DASHES)):
+    if not _is_meant(name.removeprefix(PLUGIN), arguments):
         return  # most commands of most people end here, before anything of ours is imported
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # noqa: PTH100, PTH120  pathlib is slow
-    if context := _context(command, arguments[:_MOST_BYTES], asked=asked):
+    if context := _context(name.removeprefix(PLUGIN), arguments):
         output = {"hookEventName": "UserPromptExpansion", "additionalContext": context}
         sys.stdout.write(json.dumps({"hookSpecificOutput": output}))
 
 
-def _context(command: str, arguments: str, *, asked: bool | None) -> str | None:
+def of_prompt(prompt: str) -> str | None:
+    """What to add to a prompt that begins with a command of Claude Code which we have too; None for nothing."""
+    name, _, arguments = prompt.partition(" ")
+    command = name.removeprefix("/")
+    is_ours = name.startswith("/") and command in CLAUDE_CODE_S_OWN
+    return _context(command, arguments) if is_ours and _is_meant(command, arguments) else None
+
+
+def _is_meant(command: str, arguments: str) -> bool:
+    """Whether several agents may be asked for."""
+    is_known = command in OURS or command.startswith(SUPERCLAUDE)
+    return is_known and (bool(_asked()) or any(dash in arguments for dash in _DASHES))
+
+
+def _asked() -> bool | None:
+    """Whether the environment lets the score decide; None where it says nothing."""
+    variable = os.environ.get("CLAUDE_MULTI_AGENT")
+    return None if not variable else variable.strip().lower() in _YES
+
+
+def _context(command: str, arguments: str) -> str | None:
     """What to add to the conversation; None for nothing."""
     from trichrome.domain import orchestration, plans, requests, routing, superclaude
 
-    request = requests.parse(arguments)
+    request = requests.parse(arguments[:_MOST_BYTES])
     is_theirs = command.startswith(SUPERCLAUDE)
     kind = superclaude.kind_of(command) if is_theirs else command
     if kind is None:
         return None
     facts = superclaude.front_matter(_theirs(command)) if is_theirs else None
     kinds = _kinds()
-    routed = routing.route(request, kind=kind, facts=facts, kinds=kinds, asked=asked or request.flags.dry_run)
+    routed = routing.route(request, kind=kind, facts=facts, kinds=kinds, asked=_asked() or request.flags.dry_run)
     if routed.mode == "single" and not request.flags.dry_run:
         return None
     if (why := _lack()) is not None:

@@ -32,7 +32,6 @@ except BaseException:
 file is gone, as after an update of the plugin under a running session: then no tool could be used any more."""
 
 _SIGNS: Final[Mapping[str, str]] = {
-    "UserPromptSubmit": "turn_began",
     "SubagentStart": "turn_began",
     "PreToolUse": "tool_started",
     "PermissionRequest": "prompt_opened",
@@ -44,7 +43,8 @@ _SIGNS: Final[Mapping[str, str]] = {
 _AGENT: Final = ("agent_id", "agent_type")
 _SIGN_FIELDS: Final = (*_AGENT, "tool_name", "tool_use_id", "transcript_path")
 _STOP_FIELDS: Final = ("stop_hook_active", "background_tasks", "transcript_path")
-_CAPSULES: Final[Mapping[str, str]] = {"SessionStart": "compact|clear", "PreCompact": "", "UserPromptSubmit": ""}
+_PROMPT_FIELDS: Final = ("prompt", "transcript_path")
+_CAPSULES: Final[Mapping[str, str]] = {"SessionStart": "compact|clear", "PreCompact": ""}
 """Where an agent is told who it is, with the matcher of that event."""
 _EDITS: Final = "Write|Edit|MultiEdit|NotebookEdit|Bash"
 _WITH_GIT: Final = "Bash(*git*)"
@@ -74,6 +74,7 @@ def hooks(server: str, folder: str, *, python: str = "python3", is_worker: bool 
 
     for event, kind in _SIGNS.items():
         add(event, call("note_sign", kind=kind, **_fields(*_SIGN_FIELDS)))
+    add("UserPromptSubmit", call("note_prompt", **_fields(*_AGENT, *_PROMPT_FIELDS)))
     for event, matcher in _CAPSULES.items():
         add(event, call("tell_capsule", event=event, **_fields(*_AGENT, "source")), matcher)
     for event in ("Stop", "SubagentStop"):

@@ -43,8 +43,15 @@ class NoteStop(_OfAgent):
     transcript_path: str = ""
 
 
+class NotePrompt(_OfAgent):
+    """Arguments of note_prompt."""
+
+    prompt: str = ""
+    transcript_path: str = ""
+
+
 class TellCapsule(_OfAgent):
-    """Arguments of tell_capsule."""
+    """Arguments of tell_capsule; `event` is what it is told at."""
 
     event: str
     source: str = ""
@@ -107,20 +114,36 @@ def _running(background: str) -> set[str] | None:
     return {str(task.get("id", "")) for task in tasks if isinstance(task, dict)}
 
 
-def _tell_capsule(session: Session, told: TellCapsule) -> str:
-    """Tell an agent who it is: where its conversation is cut, and at the first prompt after its server was."""
-    from trichrome.coordinator import capsules
+def _note_prompt(session: Session, told: NotePrompt) -> str:
+    """At a prompt: who types has none open; a command gets its instructions, a resumed session learns who it is."""
+    from trichrome.hooks import expand
 
-    is_prompt = told.event == "UserPromptSubmit"
-    is_told = not is_prompt or session.is_new_to_prompts()
-    capsule = capsules.capsule(*session.caller(told.agent)) if is_told and session.joins() else None
+    session.note_sign(NoteSign(kind="turn_began", agent_id=told.agent_id, transcript_path=told.transcript_path))
+    capsule = _capsule(session, told.agent) if session.is_new_to_prompts() else None
+    return _context("UserPromptSubmit", expand.of_prompt(told.prompt), capsule)
+
+
+def _tell_capsule(session: Session, told: TellCapsule) -> str:
+    """Where a conversation is cut: tell the agent who it is."""
+    capsule = _capsule(session, told.agent)
     if told.event == "PreCompact":
         return (
             _KEEP + capsule if capsule else ""
         )  # whatever is said there becomes part of what the summary is asked for
-    if capsule is None:
+    return _context(told.event, capsule)
+
+
+def _capsule(session: Session, agent: Agent) -> str | None:
+    from trichrome.coordinator import capsules
+
+    return capsules.capsule(*session.caller(agent)) if session.joins() else None
+
+
+def _context(event: str, *texts: str | None) -> str:
+    """A decision that adds to the conversation; nothing where there is nothing to add."""
+    if not (said := "\n\n".join(filter(None, texts))):
         return NOTHING
-    return json.dumps({"hookSpecificOutput": {"hookEventName": told.event, "additionalContext": capsule}})
+    return json.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": said}})
 
 
 class CheckEdit(_OfAgent):
@@ -155,6 +178,7 @@ def _check_edit(session: Session, told: CheckEdit) -> str:
 
 HOOKS: Final[Mapping[str, Hook[Any]]] = {
     "note_sign": Hook(NoteSign, _note_sign, is_instant=True),
+    "note_prompt": Hook(NotePrompt, _note_prompt),
     "note_stop": Hook(NoteStop, _note_stop),
     "tell_capsule": Hook(TellCapsule, _tell_capsule),
     "check_edit": Hook(CheckEdit, _check_edit),
