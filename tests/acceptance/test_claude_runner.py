@@ -203,7 +203,8 @@ def test_commands_that_reach_beyond_the_workspace_are_refused(house: House) -> N
     house.run(lambda request: requests.append(request) or script(request), house.assignment("t3", "green"))
 
     told = [result.text for result in requests[-1].results if result.tool == "Bash"]
-    assert ["has been denied" in each for each in told] == [True, True, True, False]
+    refused = ["has been denied" in each or "is not for workers" in each for each in told]
+    assert refused == [True, True, True, False]
 
 
 def test_session_that_is_to_go_on_and_is_not_there_is_told_apart(house: House) -> None:

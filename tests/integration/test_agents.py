@@ -126,11 +126,9 @@ def test_subagent_goes_on_with_its_own_attempt_after_a_crash_of_the_server(start
 # --- the end of a turn ------------------------------------------------------------------------------------------------
 
 
-def stop(server: Server, agent: str = "", *, again: bool = False, background: str = "") -> str:
+def stop(server: Server, agent: str = "", *, background: str = "") -> str:
     kind = "trichrome:blue" if agent else ""
-    active = "true" if again else "false"
-    told = {"stop_hook_active": active, "background_tasks": background}
-    return hook(server, "note_stop", agent_id=agent, agent_type=kind, **told)
+    return hook(server, "note_stop", agent_id=agent, agent_type=kind, background_tasks=background)
 
 
 def test_subagent_that_holds_an_attempt_is_asked_once_to_report_it(session: Server) -> None:
@@ -139,7 +137,7 @@ def test_subagent_that_holds_an_attempt_is_asked_once_to_report_it(session: Serv
 
     asked = json.loads(stop(session, "a1"))
     calls(session, "a1", "trichrome:blue", "report_result", attempt="t1.1", outcome="completed", summary="found")
-    then = stop(session, "a1", again=True)
+    then = stop(session, "a1")
 
     assert asked["decision"] == "block"
     assert 'report_result(attempt="t1.1"' in asked["reason"]
@@ -152,7 +150,7 @@ def test_task_of_a_subagent_that_stops_without_a_report_is_free_again(session: S
     calls(session, "a1", "trichrome:blue", "claim_task")
     stop(session, "a1")
 
-    said = stop(session, "a1", again=True)
+    said = stop(session, "a1")
     taken = calls(session, "a2", "trichrome:blue", "claim_task")
 
     assert said == ""
@@ -171,7 +169,7 @@ def test_main_agent_is_asked_once_and_keeps_what_it_holds(session: Server) -> No
     lead(session, "claim_task")
 
     asked = json.loads(stop(session))
-    then = stop(session, again=True)
+    then = stop(session)
 
     assert "t1.1" in asked["reason"]
     assert then == ""

@@ -42,7 +42,7 @@ _SIGNS: Final[Mapping[str, str]] = {
 """Which event is which sign of life: docs/decisions/0016. A refused tool has no PostToolUse, but a PostToolBatch."""
 _AGENT: Final = ("agent_id", "agent_type")
 _SIGN_FIELDS: Final = (*_AGENT, "tool_name", "tool_use_id", "transcript_path")
-_STOP_FIELDS: Final = ("stop_hook_active", "background_tasks", "transcript_path")
+_STOP_FIELDS: Final = ("background_tasks", "transcript_path")
 _PROMPT_FIELDS: Final = ("prompt", "transcript_path")
 _CAPSULES: Final[Mapping[str, str]] = {"SessionStart": "compact|clear", "PreCompact": ""}
 """Where an agent is told who it is, with the matcher of that event."""

@@ -38,7 +38,6 @@ class _OfAgent(Arguments):
 class NoteStop(_OfAgent):
     """Arguments of note_stop; `background_tasks` is the JSON text of a list, or empty where the client tells none."""
 
-    stop_hook_active: str = ""
     background_tasks: str = ""
     transcript_path: str = ""
 
@@ -91,8 +90,8 @@ def _note_stop(session: Session, told: NoteStop) -> str:
     said = NOTHING
     if session.joins():
         c, caller = session.caller(told.agent)
-        is_again = told.stop_hook_active == "true"
-        if not is_again and (reason := turns.reminder(c, caller)) is not None:
+        reason = turns.reminder(c, caller)
+        if reason is not None and session.is_new_reminder(told.agent_id, reason):
             said = json.dumps({"decision": "block", "reason": reason})
         elif told.agent_id:
             turns.end(c, caller, why=turns.SILENT)

@@ -66,6 +66,7 @@ class Session:
     _opening: threading.Lock = field(default_factory=threading.Lock)
     _has_looked_back: bool = False
     _was_prompted: bool = False
+    _reminders: set[tuple[str, str]] = field(default_factory=set)
     _has_gate: bool | None = None
 
     @property
@@ -106,6 +107,16 @@ class Session:
                 if (configuration.project_folder() / configuration.FOLDER / configuration.LOG_FILE).exists():
                     self._project = self._opened(_was_here)
             return self._project is not None
+
+    def is_new_reminder(self, agent: str, text: str) -> bool:
+        """Whether an agent has not been told this yet.
+
+        What Claude Code says of earlier stops does not tell: another program's hook may have held it up.
+        """
+        with self._opening:
+            is_new = (agent, text) not in self._reminders
+            self._reminders.add((agent, text))
+        return is_new
 
     def has_gate(self) -> bool:
         """Whether the edit gate is up: for a supervised worker, or for all where the project says so.
