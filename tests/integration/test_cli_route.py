@@ -71,3 +71,11 @@ def test_role_that_the_project_adds_is_a_target(shell: Shell) -> None:
     answer = shell.json("route", "document the API")
 
     assert json.dumps(answer["roles"]) == '{"purple": 1}'
+
+
+@pytest.mark.parametrize("request_", ["", "  ", "--multi-agent"])
+def test_nothing_asked_for_is_refused(shell: Shell, request_: str) -> None:
+    ended = shell.run("route", "--", request_)
+
+    assert ended.code == 1
+    assert "Say in it what is wanted" in ended.err

@@ -111,6 +111,18 @@ def test_plugin_without_a_server_says_to_work_alone_and_why(folder: Path) -> Non
     assert "create_task" not in said
 
 
+@pytest.mark.parametrize("command", ["trichrome:search", "sc:analyze", "trichrome:orchestrate"])
+def test_flags_without_a_request_are_a_question_to_the_person(folder: Path, command: str) -> None:
+    said = expanded(folder, command, "--multi-agent --parallel")
+
+    assert said.startswith("Trichrome: there are flags, and no request")
+    assert "create_task" not in said
+
+
+def test_review_of_nothing_in_particular_is_of_what_is_not_committed(folder: Path) -> None:
+    assert "The request: the uncommitted changes" in expanded(folder, "trichrome:review", "--multi-agent")
+
+
 def test_dry_run_creates_nothing(folder: Path) -> None:
     said = expanded(folder, "trichrome:implement", "a login --comprehensive --dry-run")
 

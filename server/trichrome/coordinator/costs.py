@@ -43,8 +43,13 @@ def route(c: Coordinator, text: str, files: Sequence[str] = ()) -> Route:
         c: the project, whose roles and models count.
         text: the request, with flags such as `--comprehensive` in it or without.
         files: paths that it is known to concern.
+
+    Raises:
+        InvalidError: nothing is asked for.
     """
     request = requests.parse(text)
+    if not request.text:
+        raise InvalidError("request is empty. Say in it what is wanted.", field="request")
     kinds = {**routing.KINDS, **{kind: role for role, kinds in c.roles.items() for kind in kinds}}
     known = learned(c)
     cost = partial(expected, model_of=c.model_of, known=known)

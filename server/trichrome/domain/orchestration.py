@@ -67,6 +67,11 @@ Trichrome: several agents were asked for, but its server cannot be started: {why
 one line with this reason. Nothing is lost."""
 
 
+NOTHING_ASKED: str = """\
+Trichrome: there are flags, and no request beside them. Ask the person in one line what is wanted, and begin nothing."""
+"""What a session is told where somebody typed flags alone."""
+
+
 def instruct(
     request: Request, routing: Routing, plan: Sequence[Planned], *, agents: Mapping[str, str] | None = None
 ) -> str:

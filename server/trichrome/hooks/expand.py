@@ -17,6 +17,8 @@ CLAUDE_CODE_S_OWN = ("review",)
 """Those whose bare name is a command of Claude Code, which has no expansion: a prompt shows them."""
 PLUGIN = "trichrome:"
 SUPERCLAUDE = "sc:"
+UNSAID = {"review": "the uncommitted changes of this repository"}
+"""What a command is about where nothing else is said."""
 _YES = ("1", "true", "yes", "on")
 _DASHES = ("--", "\u2012", "\u2013", "\u2014", "\u2015", "\u2212")
 """What a flag may begin with."""
@@ -60,6 +62,8 @@ def _context(command: str, arguments: str) -> str | None:
     from trichrome.domain import orchestration, plans, requests, routing, superclaude
 
     request = requests.parse(arguments[:_MOST_BYTES])
+    if not request.text:
+        request = requests.Request(UNSAID.get(command, ""), request.flags, request.problems)
     is_theirs = command.startswith(SUPERCLAUDE)
     kind = superclaude.kind_of(command) if is_theirs else command
     if kind is None:
@@ -69,6 +73,8 @@ def _context(command: str, arguments: str) -> str | None:
     routed = routing.route(request, kind=kind, facts=facts, kinds=kinds, asked=_asked() or request.flags.dry_run)
     if routed.mode == "single" and not request.flags.dry_run:
         return None
+    if not request.text:
+        return orchestration.NOTHING_ASKED
     if (why := _lack()) is not None:
         return orchestration.alone(why)
     planned = plans.plan(request, routed, kinds=kinds)
