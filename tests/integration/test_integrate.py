@@ -140,6 +140,20 @@ def test_twice_is_the_same_as_once(house: House) -> None:
     assert house.files() == once
 
 
+def test_later_choice_adds_to_the_earlier_one_and_both_are_taken_back(house: House) -> None:
+    before = house.files()
+
+    house.run("--claude-code", "--yes")
+    house.run("--desktop", "--yes")
+    both = house.files()
+    house.run("--undo", "--yes")
+
+    assert any(each.endswith("claude_desktop_config.json") for each in both)
+    assert str(house.home / ".claude" / "agents" / "blue.md") in both
+    assert b"UserPromptExpansion" in both[str(house.settings)]
+    assert house.files() == before
+
+
 def test_file_that_was_changed_since_loses_only_what_is_ours(house: House) -> None:
     house.settings.write_bytes(NASTY["others"])
     house.run("--claude-code", "--yes")

@@ -60,7 +60,7 @@ def integrate(
             "superclaude": superclaude,
             "roles": roles,
         }
-        chosen = _chosen(places, asked)
+        chosen = _chosen(places, asked) | record.parts()
         if undo:
             changes = list(record.undone())
             wishes = []
@@ -76,7 +76,7 @@ def integrate(
         if needed and not dry_run and _agreed(needed, yes=yes, as_json=as_json):
             try:
                 kept = record.kept() if undo else []
-                record.undo() if undo else record.write(changes, wishes)
+                record.undo() if undo else record.write(changes, wishes, chosen)
             except OSError as error:
                 raise InvalidError(
                     f"{error.filename} cannot be written: {error.strerror}. What was written before it is noted: "

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from trichrome.cli.integrating.planning import Places, Wish, fulfilled, read, removed
+from trichrome.cli.integrating.planning import Part, Places, Wish, fulfilled, read, removed
 from trichrome.errors import InvalidError
 from trichrome.files import sync
 
@@ -62,17 +62,37 @@ class Record:
         """Whether anything was integrated."""
         return (self._folder / _RECORD).exists()
 
+    def parts(self) -> set[Part]:
+        """What was chosen so far: a later choice adds to it.
+
+        Raises:
+            InvalidError: the record cannot be read.
+        """
+        return set(self._said().get("parts", ()))
+
     def entries(self) -> list[Entry]:
         """What was left where; nothing where nothing was.
 
         Raises:
             InvalidError: the record cannot be read.
         """
+        try:
+            return [Entry(**each) for each in self._said().get("files", ())]
+        except TypeError as error:
+            raise self._unreadable(error) from error
+
+    def _said(self) -> dict[str, Any]:
         text = read(self._folder / _RECORD)
         try:
-            return [] if text is None else [Entry(**each) for each in json.loads(text)]
-        except (ValueError, TypeError) as error:
-            raise InvalidError(f"{self._folder / _RECORD} cannot be read, so nothing was changed: {error}") from error
+            said = {} if text is None else json.loads(text)
+        except ValueError as error:
+            raise self._unreadable(error) from error
+        if not isinstance(said, dict):
+            raise self._unreadable("it is no object")
+        return said
+
+    def _unreadable(self, why: object) -> InvalidError:
+        return InvalidError(f"{self._folder / _RECORD} cannot be read, so nothing was changed: {why}")
 
     def undone(self) -> Iterator[Change]:
         """Each file as it would be without us.
@@ -102,7 +122,7 @@ class Record:
         left = {file: text for file, text in bases.items() if file not in texts}
         return [Change(file, read(file), text) for file, text in (texts | left).items()]
 
-    def write(self, changes: Iterable[Change], wishes: Iterable[Wish]) -> None:
+    def write(self, changes: Iterable[Change], wishes: Iterable[Wish], parts: set[Part]) -> None:
         """Note what will be there and what was, then write it.
 
         Raises:
@@ -119,7 +139,8 @@ class Record:
             for change in changes
             if str(change.file) in wanted and change.after is not None
         ]
-        _write(self._folder / _RECORD, json.dumps([asdict(each) for each in entries], indent=1))
+        said = {"parts": sorted(parts), "files": [asdict(each) for each in entries]}
+        _write(self._folder / _RECORD, json.dumps(said, indent=1))
         for change in changes:
             _put(change)
 
